@@ -1,0 +1,330 @@
+"""The commands, thin: what they compute is imported when it is asked for, so that `--help` never loads torch."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from segjob import __version__, console
+from segjob.errors import SegjobError, Stopped, UsageError
+
+if TYPE_CHECKING:
+    from segjob.config import Settings
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Customer segments in Postgres that a business can trust and join on.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", "-c", help="The configuration; else SEGJOB_CONFIG, else ./segjob.yaml.")
+]
+UrlOption = Annotated[str | None, typer.Option("--database-url", help="Overrides database.url.", show_default=False)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")]
+ParamOption = Annotated[list[str] | None, typer.Option("--param", help="K=V, bound into the query; repeatable.")]
+Name = Annotated[str, typer.Argument(help="The segmentation.", show_default=False)]
+Names = Annotated[list[str] | None, typer.Argument(help="The segmentations.", show_default=False)]
+OptionalName = Annotated[str | None, typer.Argument(help="The segmentation; all if none.", show_default=False)]
+OptionalVersion = Annotated[int | None, typer.Argument(help="The version; the published one if none.", min=1)]
+All = Annotated[bool, typer.Option("--all", help="Every segmentation of the configuration.")]
+
+
+@app.callback(invoke_without_command=True)
+def options(
+    context: typer.Context,
+    config: ConfigOption = None,
+    database_url: UrlOption = None,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Options that every command takes; they may stand before or after its name."""
+    if version:
+        print(f"segjob {__version__}")
+        raise typer.Exit
+    context.obj = {"config": config, "database_url": database_url}
+
+
+def settings(context: typer.Context, config: Path | None, database_url: str | None) -> Settings:
+    """The configuration, with what the command line overrides."""
+    from segjob.config import load
+
+    given = context.obj or {}
+    url = database_url or given.get("database_url")
+    return load(config or given.get("config"), {"database": {"url": url}} if url else {})
+
+
+@app.command()
+def demo(
+    directory: Annotated[Path, typer.Option(help="Where the demo's Postgres and report live.")] = Path(".segjob"),
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Start the bundled Postgres, make a small shop with known segments, run, and show how to join them in SQL."""
+    from segjob.commands.demo import demo
+
+    demo(directory, as_json)
+
+
+@app.command()
+def init(
+    context: typer.Context,
+    table: Annotated[str | None, typer.Option(help="The customer table or view, with its schema.")] = None,
+    key: Annotated[str | None, typer.Option(help="Its key column.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Take what is suggested, without asking.")] = False,
+    out: Annotated[Path | None, typer.Option(help="The file to write; else SEGJOB_CONFIG, else segjob.yaml.")] = None,
+    config: ConfigOption = None,
+    database_url: UrlOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Write a commented segjob.yaml from what the database has; never overwrites."""
+    from segjob.commands.init import init
+
+    given = context.obj or {}
+    url = database_url or given.get("database_url")
+    print(init(out or config or given.get("config"), url, table, key, yes))
+
+
+@app.command("config-schema")
+def config_schema(debug: DebugOption = False) -> None:
+    """Print the JSON Schema of segjob.yaml."""
+    from segjob.config import config_schema
+
+    print(json.dumps(config_schema(), indent=2))
+
+
+@app.command()
+def migrate(
+    context: typer.Context,
+    as_sql: Annotated[bool, typer.Option("--sql", help="Print the SQL for a DBA and change nothing.")] = False,
+    to: Annotated[str, typer.Option("--to", help="The revision to go to, up or down.")] = "head",
+    config: ConfigOption = None,
+    database_url: UrlOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Bring the schema and every segmentation's own objects up to date, and grant the analysts."""
+    from segjob.commands.migrate import migrate, migration_script
+
+    chosen = settings(context, config, database_url)
+    if as_sql:
+        print(migration_script(chosen), end="")
+        return
+    done = migrate(chosen, to)
+    console.show({"status": "done", "done": done}, as_json, lambda _: print("\n".join(done or ["up to date"])))
+
+
+@app.command()
+def check(
+    context: typer.Context,
+    name: OptionalName = None,
+    config: ConfigOption = None,
+    database_url: UrlOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Check configuration, connection, privileges, columns, types and volume; write nothing."""
+    from segjob.commands.check import check, print_checks
+
+    found = check(settings(context, config, database_url), name)
+    console.show(found.document(), as_json, lambda _: print_checks(found))
+    if found.error is not None:
+        if as_json:
+            raise typer.Exit(found.error.exit_code)
+        raise found.error
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    names: Names = None,
+    everything: All = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Do all but write, print what would change.")] = False,
+    no_publish: Annotated[bool, typer.Option("--no-publish", help="Keep the version staged.")] = False,
+    no_prune: Annotated[bool, typer.Option("--no-prune", help="Drop no old versions.")] = False,
+    param: ParamOption = None,
+    config: ConfigOption = None,
+    database_url: UrlOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Fit, label, score and publish."""
+    from segjob.commands.run import Wanted, print_results, run_all
+
+    chosen = settings(context, config, database_url)
+    wanted = Wanted(chosen_names(chosen, names, everything), pairs(param), dry_run, publish=not no_publish)
+    results, exit_code = run_all(chosen, wanted)
+    document = results[0] if len(results) == 1 else results
+    console.show(document, as_json, lambda _: print_results(results))
+    raise typer.Exit(exit_code)
+
+
+@app.command()
+def predict(
+    context: typer.Context,
+    name: Name,
+    values: Annotated[list[str] | None, typer.Option("--set", help="feature=value; repeatable.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="A file with a header of feature names.")] = None,
+    config: ConfigOption = None,
+    database_url: UrlOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Tell the segment of customers given by hand or in a file."""
+    from segjob.commands.predict import predict, print_predictions
+
+    if (values is None) == (csv is None):
+        raise UsageError("give either --set feature=value … or --csv FILE")
+    found = predict(settings(context, config, database_url), name, pairs(values), csv)
+    console.show(found, as_json, print_predictions)
+
+
+@app.command()
+def status(
+    context: typer.Context,
+    name: OptionalName = None,
+    config: ConfigOption = None,
+    database_url: UrlOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Tell what is published, since when, how good it is, how the last run went, and what is due."""
+    from segjob.commands.listing import print_status, statuses
+
+    found = statuses(settings(context, config, database_url), name)
+    document = found[0] if name else found
+    console.show(document, as_json, lambda _: print_status(found))
+
+
+@app.command()
+def versions(
+    context: typer.Context,
+    name: Name,
+    config: ConfigOption = None,
+    database_url: UrlOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """List the versions of a segmentation."""
+    from segjob.commands.listing import print_versions, versions
+
+    console.show(versions(settings(context, config, database_url), name), as_json, print_versions)
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    name: Name,
+    version: OptionalVersion = None,
+    config: ConfigOption = None,
+    database_url: UrlOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Show the segments, centroids and scores of a version."""
+    from segjob.commands.show import print_version, version_document
+
+    found = version_document(settings(context, config, database_url), name, version)
+    console.show(found, as_json, print_version)
+
+
+@app.command()
+def report(
+    context: typer.Context,
+    name: Name,
+    version: OptionalVersion = None,
+    out: Annotated[Path, typer.Option("--out", help="The HTML file to write.")] = Path("report.html"),
+    config: ConfigOption = None,
+    database_url: UrlOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Write one self-contained page about a version."""
+    from segjob.commands.report import report
+
+    written = report(settings(context, config, database_url), name, version, out)
+    console.show(written, as_json, lambda document: print(document["file"]))
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    name: Name,
+    version: OptionalVersion = None,
+    out: Annotated[Path, typer.Option("--out", help="FILE.csv or FILE.parquet.")] = Path("labels.csv"),
+    config: ConfigOption = None,
+    database_url: UrlOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Write the labels of a version to a file."""
+    from segjob.commands.export import export
+
+    written = export(settings(context, config, database_url), name, version, out)
+    console.show(written, as_json, lambda d: print(f"{d['file']}: {d['n_customers']:,} customers"))
+
+
+def chosen_names(chosen: Settings, names: list[str] | None, everything: bool) -> tuple[str, ...]:
+    """The segmentations that the command line names."""
+    if everything == bool(names):
+        raise UsageError("name the segmentations, or give --all")
+    for name in names or []:
+        chosen.segmentation(name)
+    return tuple(dict.fromkeys(names or chosen.segmentations))
+
+
+def pairs(given: list[str] | None) -> dict[str, str]:
+    """Turn K=V into a mapping."""
+    found = {}
+    for pair in given or []:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise UsageError(f"expected NAME=VALUE, not {pair!r}")
+        found[key.strip()] = value
+    return found
+
+
+def stop(signum: int, frame: FrameType | None) -> None:
+    raise Stopped("stopped by SIGTERM")
+
+
+def main() -> None:
+    """The entry point: every error becomes one sentence and the contract's exit code."""
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        app()
+    except SegjobError as error:
+        leave(error)
+    except KeyboardInterrupt:
+        console.say("segjob: interrupted")
+        sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == UsageError.exit_code and "--json" in sys.argv:
+            console.show(console.failure(UsageError("wrong command line; see --help")), True, print)
+        raise
+    except Exception as error:  # a bug: still one sentence, and the contract's exit code
+        internal = SegjobError(f"internal error: {type(error).__name__}; run again with --debug for the traceback")
+        internal.__cause__ = error
+        leave(internal)
+
+
+def leave(error: SegjobError) -> Any:
+    """Say what went wrong, where the caller listens, and exit."""
+    if "--debug" in sys.argv:
+        import traceback
+
+        traceback.print_exception(error)
+    else:
+        console.complain(error)
+    if "--json" in sys.argv:
+        console.show(console.failure(error), True, print)
+    sys.exit(error.exit_code)

@@ -1,0 +1,67 @@
+"""Means and deviations that are exact: values become 62-bit integers, and integers are summed.
+
+So the result depends neither on the order of the rows nor on how they were cut into chunks. The step of the integers
+is a power of two chosen from the column's extremes, finer than float64 resolves near the largest value.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from segjob.clustering.grid import exact_sum
+
+WORD = 31
+LOW_WORD = 2**WORD - 1
+FINEST_EXPONENT = -960  # a finer step could not be turned into a float64 factor
+
+
+def exponent_for(low: float, high: float) -> int:
+    """The exponent e with which every value of [low, high] is at most 2**62 steps of 2**e."""
+    reach = max(abs(low), abs(high))
+    return max(math.frexp(reach)[1] - 2 * WORD, FINEST_EXPONENT) if math.isfinite(reach) else 0
+
+
+def fixed_point(values: np.ndarray, exponent: int) -> np.ndarray:
+    """Round to whole steps of 2**exponent, int64."""
+    return np.rint(values * 2.0**-exponent).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Count, sum and sum of squares of one column; the sums count steps of 2**exponent and of 4**exponent."""
+
+    exponent: int
+    n: int = 0
+    total: int = 0
+    squares: int = 0
+
+    def merge(self, other: Moments) -> Moments:
+        return Moments(self.exponent, self.n + other.n, self.total + other.total, self.squares + other.squares)
+
+    def with_repeats(self, value: float, times: int) -> Moments:
+        """The moments as if `value` had come `times` more, as it does when missing values are imputed."""
+        step = round(math.ldexp(value, -self.exponent))
+        return Moments(self.exponent, self.n + times, self.total + times * step, self.squares + times * step * step)
+
+    @property
+    def mean(self) -> float | None:
+        return math.ldexp(self.total / self.n, self.exponent) if self.n else None
+
+    @property
+    def std(self) -> float | None:
+        """The population standard deviation."""
+        if not self.n:
+            return None
+        variance = (self.n * self.squares - self.total**2) / self.n**2
+        return math.ldexp(math.sqrt(variance), self.exponent)
+
+
+def moments_of(values: np.ndarray, exponent: int) -> Moments:
+    """The moments of values that hold no NaN and lie within the reach that `exponent` was chosen for."""
+    steps = fixed_point(values, exponent)
+    high, low = steps >> WORD, steps & LOW_WORD
+    squares = (exact_sum(high * high) << 2 * WORD) + (exact_sum(high * low) << (WORD + 1)) + exact_sum(low * low)
+    return Moments(exponent, len(values), exact_sum(steps), squares)

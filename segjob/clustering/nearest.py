@@ -1,0 +1,160 @@
+"""Which centre is nearest, in exact arithmetic: the one kernel of the starts, the passes, the labels and the scores.
+
+Coordinates and centres are whole numbers, held in float64, in which products and their sums are exact. So the result
+is the same for any blocks, threads, device or order of summation, and ties go to the lowest index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from segjob.clustering.grid import HALF
+
+BLOCK_ELEMENTS = 2**19  # of the largest temporary, 4 MB, which the caches still like
+LARGEST_BLOCK = 2**16  # rows
+
+
+def resolve_device(asked: str) -> tuple[str, str | None]:
+    """The device to compute on, and a sentence where it is not the one that was asked for.
+
+    Parameters
+    ----------
+    asked : `auto` takes a GPU where there is one, `cuda` wants it and falls back to the CPU, `cpu` never looks
+    """
+    if asked == "cpu":
+        return "cpu", None
+    if torch.cuda.is_available():
+        return "cuda", None
+    return "cpu", "there is no CUDA device, so the CPU does the work" if asked == "cuda" else None
+
+
+def as_rows(matrix: np.ndarray | Tensor, device: str) -> Tensor:
+    """Rows as a tensor on the device, in the type in which they came."""
+    if isinstance(matrix, Tensor):
+        return matrix.to(device)
+    return torch.from_numpy(np.require(matrix, requirements="W")).to(device)
+
+
+def row_blocks(rows: Tensor, width: int) -> Iterator[Tensor]:
+    """Float64 blocks (b, d) of the rows, so many that b * width elements stay in bounds."""
+    size = min(max(BLOCK_ELEMENTS // width, 1), LARGEST_BLOCK)
+    for block in torch.split(rows, size):
+        yield block.to(torch.float64)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What one pass with fixed centres yields, for R sets of k centres side by side; mergeable and exact.
+
+    Attributes
+    ----------
+    inertia : R integers, squared grid units
+    counts : (R, k) int64
+    sums : (R, k, d) int64, of the members' coordinates
+    """
+
+    inertia: tuple[int, ...]
+    counts: np.ndarray
+    sums: np.ndarray
+
+    def merge(self, other: Tally) -> Tally:
+        inertia = tuple(mine + theirs for mine, theirs in zip(self.inertia, other.inertia, strict=True))
+        return Tally(inertia, self.counts + other.counts, self.sums + other.sums)
+
+    def one(self, index: int) -> Tally:
+        """The tally of one set of centres, R = 1."""
+        chosen = slice(index, index + 1)
+        return Tally(self.inertia[chosen], self.counts[chosen], self.sums[chosen])
+
+
+def tally(rows: Tensor, centers: np.ndarray) -> Tally:
+    """Give every row to its nearest centre.
+
+    Parameters
+    ----------
+    rows : (n, d) whole numbers
+    centers : (R, k, d) int64
+    """
+    n_sets, n_clusters, n_columns = centers.shape
+    stacked = torch.from_numpy(centers.reshape(-1, n_columns)).to(rows.device, torch.float64)  # (R * k, d)
+    halves = torch.zeros(2, n_sets, dtype=torch.int64, device=rows.device)
+    counts = torch.zeros(n_sets, n_clusters, dtype=torch.float64, device=rows.device)
+    sums = torch.zeros(len(stacked), n_columns, dtype=torch.float64, device=rows.device)
+    for block in row_blocks(rows, len(stacked)):
+        scores = center_scores(block, stacked).view(n_sets, n_clusters, -1)
+        lowest, members, members_counted = memberships(scores)
+        squared = (lowest + squared_norms(block)).to(torch.int64)  # (R, b)
+        halves += torch.stack([(squared >> 32).sum(1), (squared & (HALF - 1)).sum(1)])
+        counts += members_counted
+        sums += members.view(len(stacked), -1) @ block
+    inertia = tuple(high * HALF + low for high, low in zip(*halves.tolist(), strict=True))
+    return Tally(inertia, whole(counts), whole(sums).reshape(centers.shape))
+
+
+def whole(values: Tensor) -> np.ndarray:
+    return np.asarray(values.to(torch.int64).cpu().numpy())
+
+
+def squared_norms(rows: Tensor) -> Tensor:
+    return (rows * rows).sum(1)
+
+
+def center_scores(rows: Tensor, centers: Tensor) -> Tensor:
+    """Squared distances less the row's own square, (k, n): what decides which centre is nearest."""
+    return torch.addmm(squared_norms(centers)[:, None], centers, rows.T, alpha=-2)
+
+
+def memberships(scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The lowest scores (R, n), a 1 where they are (R, k, n), the first of equals only, and the counts (R, k)."""
+    lowest = scores.amin(dim=1)
+    members = (scores == lowest[:, None]).to(torch.float64)
+    counts = members.sum(2)
+    if int(counts.sum()) == lowest.numel():
+        return lowest, members, counts
+    free = 1.0 - members[:, 0]
+    for index in range(1, members.shape[1]):
+        members[:, index] *= free
+        free -= members[:, index]
+    return lowest, members, members.sum(2)
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """The nearest and the second nearest centre of every row; numpy, (n,).
+
+    With a single centre the runner-up is -1 and its squared distance 0.
+    """
+
+    index: np.ndarray  # int64
+    squared: np.ndarray  # int64, grid units
+    runner_up: np.ndarray  # int64
+    runner_up_squared: np.ndarray  # int64
+
+
+def assign(rows: Tensor, centers: np.ndarray) -> Assignment:
+    """Find the two nearest of the centres (k, d) of every row; ties go to the lowest index, for both."""
+    stacked = torch.from_numpy(centers).to(rows.device, torch.float64)
+    found = [two_nearest(block, stacked) for block in row_blocks(rows, len(centers))]
+    if not found:
+        return Assignment(*(np.empty(0, np.int64) for _ in range(4)))
+    return Assignment(*(whole(torch.cat(parts)) for parts in zip(*found, strict=True)))
+
+
+def two_nearest(rows: Tensor, centers: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    scores, norms = center_scores(rows, centers), squared_norms(rows)
+    lowest, index = scores.min(dim=0)
+    if len(centers) == 1:
+        return index, lowest + norms, torch.full_like(index, -1), torch.zeros_like(lowest)
+    scores.scatter_(0, index[None], torch.inf)
+    second, runner_up = scores.min(dim=0)
+    return index, lowest + norms, runner_up, second + norms
+
+
+def squared_distances(rows: Tensor, centers: Tensor) -> Tensor:
+    """All squared distances (k, n) in grid units, exact."""
+    return center_scores(rows, centers) + squared_norms(rows)

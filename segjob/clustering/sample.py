@@ -1,0 +1,191 @@
+"""Which customers stand for all: those with the smallest hashes of their keys.
+
+The hash depends on the key alone, so the same customers are chosen whatever the order, the chunks or the seed, and
+mostly the same ones from run to run. A prefix of the sample, in the order of the hashes, is again a fair sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+SALT = 0x5E67_0B5E_6A0B_2026
+PERSON = b"segjob sample"
+LARGEST_SAMPLE = 2**20
+LARGEST_SAMPLE_VALUES = 2**24
+SLACK = 4  # a sample is cut back to its capacity when it is a quarter over it
+
+
+def sample_capacity(n_features: int) -> int:
+    """How many customers the sample holds at most: min(2**20, 2**24 / n_features).
+
+    A quarter of what the largest sample for the statistics alone could be: raw values (float64), grid integers
+    (float32) and, for a moment, a second copy of both are held at once, and 2**24 values keep these together under
+    400 MB. With one to sixteen features it is 2**20 customers.
+    """
+    return min(LARGEST_SAMPLE, LARGEST_SAMPLE_VALUES // max(n_features, 1))
+
+
+def splitmix64(values: np.ndarray) -> np.ndarray:
+    """Scramble uint64 values, one to one (Steele, Lea, Flood 2014)."""
+    z = values + np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def key_hashes(keys: pa.RecordBatch) -> np.ndarray:
+    """Hash every customer's key to uint64, (n,).
+
+    Parameters
+    ----------
+    keys : one to three columns without nulls, of int16, int32, int64, binary(16) or string
+    """
+    columns = keys.columns
+    if len(columns) == 1 and pa.types.is_integer(columns[0].type):
+        return splitmix64(int64_values(columns[0]).view(np.uint64) ^ np.uint64(SALT))
+    return digests(canonical_keys(columns))
+
+
+def int64_values(column: pa.Array) -> np.ndarray:
+    values: np.ndarray = column.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    return values
+
+
+def digests(items: Iterable[bytes]) -> np.ndarray:
+    hashed = (blake2b(item, digest_size=8, person=PERSON, usedforsecurity=False).digest() for item in items)
+    return np.frombuffer(b"".join(hashed), dtype=">u8").astype(np.uint64)
+
+
+def canonical_keys(columns: list[pa.Array]) -> Iterable[bytes]:
+    """One byte string a key; keys that differ never share one, for each part of several states its length."""
+    if len(columns) == 1:
+        return column_bytes(columns[0])
+    parts = [[len(item).to_bytes(4, "big") + item for item in column_bytes(column)] for column in columns]
+    return (b"".join(key) for key in zip(*parts, strict=True))
+
+
+def column_bytes(column: pa.Array) -> list[bytes]:
+    """Text as UTF-8, uuids as they are, integers as 8 bytes, whatever their width in the source."""
+    if pa.types.is_integer(column.type):
+        return [value.to_bytes(8, "big", signed=True) for value in column.to_pylist()]
+    items: list[bytes] = column.cast(pa.binary()).to_pylist()
+    return items
+
+
+@dataclass(frozen=True)
+class SampleRows:
+    """Some customers with their hashes and raw features.
+
+    Attributes
+    ----------
+    hashes : (n,) uint64
+    numbers : (n, number of numeric features) float64, NaN is missing
+    categories : one string array a one-hot feature, null is missing
+    """
+
+    hashes: np.ndarray
+    numbers: np.ndarray
+    categories: tuple[pa.Array, ...]
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.hashes)
+
+    def take(self, positions: np.ndarray) -> SampleRows:
+        columns = tuple(column.take(pa.array(positions)) for column in self.categories)
+        return SampleRows(self.hashes[positions], self.numbers[positions], columns)
+
+    def up_to(self, threshold: int) -> SampleRows:
+        kept = self.hashes <= np.uint64(threshold)
+        return self if kept.all() else self.take(np.flatnonzero(kept))
+
+
+Parts = tuple[SampleRows, ...]
+
+
+def all_hashes(parts: Parts) -> np.ndarray:
+    return np.concatenate([part.hashes for part in parts])
+
+
+def gather(parts: Parts, positions: np.ndarray) -> SampleRows:
+    """The rows at these positions of all parts laid end to end, in this order; no copy of the rest is made."""
+    ranks = np.full(sum(part.n_rows for part in parts), -1)
+    ranks[positions] = np.arange(len(positions))
+    numbers = np.empty((len(positions), parts[0].numbers.shape[1]), order="F")
+    first = 0
+    for part in parts:
+        rank = ranks[first : first + part.n_rows]
+        kept = np.flatnonzero(rank >= 0)
+        for column, values in zip(numbers.T, part.numbers.T, strict=True):
+            column[rank[kept]] = values[kept]
+        first += part.n_rows
+    columns = zip(*(part.categories for part in parts), strict=True)
+    categories = tuple(pa.concat_arrays(column).take(pa.array(positions)) for column in columns)
+    return SampleRows(all_hashes(parts)[positions], numbers, categories)
+
+
+def hash_order(parts: Parts) -> np.ndarray:
+    """Positions by hash. Rows that share one are ordered by what they hold, so that their order of arrival is moot."""
+    hashes = all_hashes(parts)
+    order = np.argsort(hashes, kind="stable")
+    if not np.any(hashes[order[1:]] == hashes[order[:-1]]):
+        return order
+    rows = gather(parts, np.arange(len(hashes)))
+    ranks = [pc.rank(column, tiebreaker="dense").to_numpy() for column in rows.categories]
+    return np.lexsort([*ranks, *(column.view(np.int64) for column in rows.numbers.T), hashes])
+
+
+@dataclass(frozen=True)
+class HashSample:
+    """The customers with the smallest hashes so far; mergeable, and independent of the order of merging.
+
+    Rows are kept unordered in parts and cut back only now and then, so that a chunk costs little.
+    Rows above `threshold` are known to be out.
+    """
+
+    capacity: int
+    parts: Parts
+    threshold: int = 2**64 - 1
+    ordered: bool = False
+
+    def merge(self, other: HashSample) -> HashSample:
+        threshold = min(self.threshold, other.threshold)
+        parts = tuple(part for part in (*self.below(threshold), *other.below(threshold)) if part.n_rows)
+        merged = HashSample(self.capacity, parts or self.parts[:1], threshold)
+        return merged.cut() if merged.n_held > self.capacity + self.capacity // SLACK else merged
+
+    def below(self, threshold: int) -> Parts:
+        if threshold == self.threshold:
+            return self.parts
+        return tuple(part.up_to(threshold) for part in self.parts)
+
+    @property
+    def n_held(self) -> int:
+        return sum(part.n_rows for part in self.parts)
+
+    def cut(self) -> HashSample:
+        """Drop what is beyond the capacity."""
+        hashes = all_hashes(self.parts)
+        threshold = int(np.partition(hashes, self.capacity - 1)[self.capacity - 1])
+        kept = np.flatnonzero(hashes <= np.uint64(threshold))
+        if len(kept) > self.capacity:
+            kept = hash_order(self.parts)[: self.capacity]
+        return HashSample(self.capacity, (gather(self.parts, kept),), threshold)
+
+    def settle(self) -> HashSample:
+        """The same sample as one part in the order of the hashes; frees what was held beyond the capacity."""
+        if self.ordered:
+            return self
+        rows = gather(self.parts, hash_order(self.parts)[: self.capacity])
+        return HashSample(self.capacity, (rows,), self.threshold, ordered=True)
+
+    @property
+    def rows(self) -> SampleRows:
+        """The chosen customers in the order of their hashes."""
+        return self.settle().parts[0]

@@ -1,0 +1,84 @@
+"""What is learnt of the customers while they are read: extremes, counts of missing values, categories, a sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from segjob.clustering.categories import CategoryCounts, count_categories
+from segjob.clustering.features import missing, numeric_specs
+from segjob.clustering.sample import HashSample, SampleRows, key_hashes, sample_capacity
+from segjob.records import Chunk, FeatureSpec
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A mergeable summary of the customers that will be labelled.
+
+    What a plan makes of it does not depend on the chunks or the order of the rows (the counters of the categories
+    may, but not which of them surely hold every category of 1 %).
+
+    Attributes
+    ----------
+    n_rows : number of customers
+    minimum, maximum : (number of numeric features,) raw extremes; infinite where every value is missing
+    n_missing : (number of numeric features,) int64
+    categories : one a one-hot feature, with its count of missing values
+    sample : the customers with the smallest hashes
+    """
+
+    n_rows: int
+    minimum: np.ndarray
+    maximum: np.ndarray
+    n_missing: np.ndarray
+    categories: tuple[CategoryCounts, ...]
+    sample: HashSample
+
+    def merge(self, other: Survey) -> Survey:
+        return Survey(
+            self.n_rows + other.n_rows,
+            np.minimum(self.minimum, other.minimum),
+            np.maximum(self.maximum, other.maximum),
+            self.n_missing + other.n_missing,
+            tuple(mine.merge(theirs) for mine, theirs in zip(self.categories, other.categories, strict=True)),
+            self.sample.merge(other.sample),
+        )
+
+    def settle(self) -> Survey:
+        """The same survey once reading has ended: the sample ordered by hash, and the memory of the rest freed."""
+        return replace(self, sample=self.sample.settle())
+
+
+def survey_chunk(specs: Sequence[FeatureSpec], chunk: Chunk, hashes: np.ndarray | None = None) -> Survey:
+    """Survey one chunk of customers, from which the excluded ones have been taken out.
+
+    Parameters
+    ----------
+    hashes : (n,) uint64, `key_hashes(chunk.keys)` if they are known already
+    """
+    hashes = key_hashes(chunk.keys) if hashes is None else hashes
+    rows = SampleRows(hashes, chunk.numbers, chunk.categories)
+    minimum, maximum, n_missing = number_extremes(numeric_specs(specs), chunk.numbers)
+    return Survey(
+        chunk.n_rows,
+        minimum,
+        maximum,
+        n_missing,
+        tuple(count_categories(column) for column in chunk.categories),
+        HashSample(sample_capacity(len(specs)), (rows,)),
+    )
+
+
+def number_extremes(specs: Sequence[FeatureSpec], numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The minimum and maximum of what is not missing, and how many values are, for every numeric feature."""
+    minimum, maximum = np.full(len(specs), np.inf), np.full(len(specs), -np.inf)
+    n_missing = np.zeros(len(specs), np.int64)
+    for position, spec in enumerate(specs):
+        values = np.ascontiguousarray(numbers[:, position])
+        absent = missing(spec, values)
+        n_missing[position] = np.count_nonzero(absent)
+        minimum[position] = np.min(values, where=~absent, initial=np.inf)
+        maximum[position] = np.max(values, where=~absent, initial=-np.inf)
+    return minimum, maximum, n_missing

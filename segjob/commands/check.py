@@ -1,0 +1,113 @@
+"""`segjob check`: everything that can be known before a run, and nothing written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection
+
+from segjob import console
+from segjob.commands.database import open_database
+from segjob.config import Settings
+from segjob.errors import ConfigurationError, DataError, NotPermitted, SegjobError
+from segjob.job.source import plan_source, shape_of
+from segjob.postgres.connect import Database, driver_of
+from segjob.postgres.migrate import check_up_to_date
+from segjob.postgres.queries import Names, query
+from segjob.postgres.snapshot import estimate
+
+
+@dataclass
+class Checks:
+    """What was looked at: ok, warning or failed, with a sentence."""
+
+    rows: list[dict[str, str]] = field(default_factory=list)
+    error: SegjobError | None = None
+
+    def add(self, what: str, result: str, sentence: str) -> None:
+        self.rows.append({"check": what, "result": result, "message": sentence})
+
+    @contextmanager
+    def of(self, what: str) -> Iterator[Callable[[str], None]]:
+        """Look at one thing; the first failure decides the exit code, and the others are still looked at."""
+        said: list[str] = []
+        try:
+            yield said.append
+        except SegjobError as error:
+            self.add(what, "failed", str(error))
+            self.error = self.error or error
+        else:
+            self.add(what, "ok", "; ".join(said))
+
+    def document(self) -> dict[str, Any]:
+        failed = {} if self.error is None else console.failure(self.error)
+        return {"status": "ok", "checks": self.rows, **failed}
+
+
+def check(settings: Settings, name: str | None) -> Checks:
+    """Look at the connection, then at one segmentation or at all."""
+    names = [name] if name else list(settings.segmentations)
+    for one in names:
+        settings.segmentation(one)
+    checks = Checks()
+    database = None
+    with checks.of("connection") as say:
+        database = open_database(settings)
+        with database.begin() as connection:
+            say(check_server(connection, checks))
+    if checks.error is None and database is not None:
+        for one in names:
+            check_segmentation(database, settings, one, checks)
+    return checks
+
+
+def check_server(connection: Connection, checks: Checks) -> str:
+    """Which server it is; a remote one whose certificate nobody verifies is worth a warning."""
+    info = driver_of(connection).info
+    if info.server_version < 140000:
+        raise ConfigurationError(f"PostgreSQL {info.server_version // 10000} is older than 14, the oldest that works")
+    verified = info.get_parameters().get("sslmode") == "verify-full"
+    if not (verified or info.host.startswith("/") or info.host in ("localhost", "127.0.0.1", "::1")):
+        checks.add("tls", "warning", "the server's certificate is not verified; add sslmode=verify-full to the URL")
+    return f"PostgreSQL {info.server_version // 10000}.{info.server_version % 10000}, role {info.user}"
+
+
+def check_segmentation(database: Database, settings: Settings, name: str, checks: Checks) -> None:
+    """Columns and types, schema, privileges and volume of one segmentation."""
+    segmentation = settings.segmentation(name)
+    with checks.of(f"{name}: columns and types") as say, database.begin() as connection:
+        plan = plan_source(connection, segmentation, {})
+        say(f"key {', '.join(f'{key.name} {key.type}' for key in plan.keys)}; {len(plan.features)} features")
+    if checks.error is not None:
+        return
+    with checks.of(f"{name}: schema"), database.begin() as connection:
+        check_up_to_date(connection, database.schemas, shape_of(name, plan))
+    with checks.of(f"{name}: privileges"), database.begin() as connection:
+        check_privileges(connection, Names(database.schemas, name))
+    with checks.of(f"{name}: volume") as say, database.begin() as connection:
+        say(check_volume(estimate(driver_of(connection), plan)))
+
+
+def check_privileges(connection: Connection, names: Names) -> None:
+    """The job makes tables in the private schema and attaches them to its label table."""
+    arguments = {"private": names.schemas.private, "label": names.label}
+    row = connection.execute(query("privileges"), arguments).one_or_none()
+    if row is None:
+        return  # the schema's own check tells
+    if not row.may_create:
+        raise NotPermitted(f"this role may not create tables in schema {names.schemas.private}")
+    if not row.owns_labels:
+        raise NotPermitted(f"this role does not own {names.label}: make it database.job_role and run `segjob migrate`")
+
+
+def check_volume(estimated: int) -> str:
+    if estimated < 1:
+        raise DataError("the planner expects no rows in the source")
+    return f"about {estimated:,} customers, by the planner's estimate"
+
+
+def print_checks(checks: Checks) -> None:
+    console.table("", ("check", "result", ""), [[row["check"], row["result"], row["message"]] for row in checks.rows])

@@ -1,0 +1,113 @@
+"""What a person or a script reads: results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+from segjob.errors import SegjobError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def show(document: Any, as_json: bool, print_for_people: Callable[[Any], None]) -> None:
+    """Print a result as one JSON document, or as a person likes to read it."""
+    if as_json:
+        print(to_json(document))
+    else:
+        print_for_people(document)
+
+
+def to_json(document: Any) -> str:
+    return json.dumps(clean(document), indent=2, ensure_ascii=False, default=encode)
+
+
+def clean(value: Any) -> Any:
+    """JSON has no NaN."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {str(key): clean(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [clean(item) for item in value]
+    return value
+
+
+def encode(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime | date) else str(value)
+
+
+def failure(error: SegjobError) -> dict[str, Any]:
+    """The document that stands for a failed command."""
+    return {
+        "status": "failed",
+        "error": {"code": error.code, "message": str(error), "exit_code": error.exit_code},
+    }
+
+
+def complain(error: BaseException) -> None:
+    """One sentence on stderr, and the causes behind it."""
+    say(f"segjob: {error}")
+    cause = error.__cause__
+    while cause is not None:
+        if isinstance(cause, SegjobError):
+            say(f"  because: {cause}")
+        cause = cause.__cause__
+
+
+def say(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
+
+
+def console() -> Console:
+    """For people; honours NO_COLOR, and does not fold tables where the output is no terminal."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 200, highlight=False, soft_wrap=False)
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print a table; numbers to the right."""
+    from rich import box
+    from rich.table import Table
+
+    contents = [list(row) for row in rows]
+    grid = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for index, column in enumerate(columns):
+        numeric = bool(contents) and all(isinstance(row[index], int | float | None) for row in contents)
+        grid.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in contents:
+        grid.add_row(*(plain(cell) for cell in row))
+    console().print(grid)
+
+
+def plain(cell: Any) -> str:
+    """A value as a person reads it; square brackets in names are no markup."""
+    if cell is None:
+        return "–"
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    if isinstance(cell, float):
+        return number(cell)
+    if isinstance(cell, int):
+        return f"{cell:,}"
+    if isinstance(cell, datetime):
+        return cell.strftime("%Y-%m-%d %H:%M:%S%z")
+    return str(cell).replace("[", "\\[")
+
+
+def number(value: float) -> str:
+    """At least four significant digits, without exponents for everyday sizes."""
+    if not math.isfinite(value):
+        return "–"
+    size = abs(value)
+    if size >= 1000:
+        return f"{value:,.0f}" if size < 1e12 else f"{value:.4g}"
+    if size >= 1 or size == 0:
+        return f"{value:,.2f}"
+    return f"{value:.4f}" if size >= 1e-3 else f"{value:.3g}"

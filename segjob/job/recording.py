@@ -1,0 +1,56 @@
+"""The run's row: written when the lock is held, ended whatever happens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from segjob.errors import GateRefused, InternalError, SegjobError, Stopped
+from segjob.postgres.connect import Database
+from segjob.postgres.runs import finish_run
+from segjob.progress import Progress
+
+
+@dataclass
+class Record:
+    """What is known of a run so far."""
+
+    run_id: int
+    rows_read: int | None = None
+    rows_labelled: int | None = None
+    warnings: list[str] = field(default_factory=list)
+
+    def columns(self, progress: Progress) -> dict[str, Any]:
+        """The columns of the run's row that hold it."""
+        return {
+            "rows_read": self.rows_read,
+            "rows_labelled": self.rows_labelled,
+            "warnings": self.warnings,
+            "seconds": progress.seconds(),
+        }
+
+
+@contextmanager
+def recorded(database: Database, record: Record, progress: Progress) -> Iterator[Record]:
+    """Write down how the block failed, if it fails; who succeeds writes it in the transaction that publishes."""
+    try:
+        yield record
+    except SegjobError as error:
+        write_failure(database, record, progress, error)
+        raise
+    except Exception as error:  # whatever it was, the row must not stay `running`
+        write_failure(database, record, progress, InternalError(f"internal error: {type(error).__name__}"))
+        raise
+
+
+def write_failure(database: Database, record: Record, progress: Progress, error: SegjobError) -> None:
+    """End the row; a server that is gone can not be told, and the first error is the one that counts."""
+    status = "stopped" if isinstance(error, Stopped) else "rejected" if isinstance(error, GateRefused) else "failed"
+    try:
+        with database.begin() as connection:
+            values = record.columns(progress)
+            finish_run(connection, record.run_id, status, exit_code=error.exit_code, error=str(error), **values)
+    except SegjobError as unreachable:
+        progress.warn(f"run {record.run_id} could not be marked as {status}: {unreachable}")

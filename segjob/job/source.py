@@ -1,0 +1,26 @@
+"""From a configured segmentation to what is read of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection
+
+from segjob.postgres.columns import ReadPlan, plan_read
+from segjob.postgres.shapes import Shape
+from segjob.postgres.source import describe
+
+if TYPE_CHECKING:
+    from segjob.config.segmentation import Segmentation
+
+
+def plan_source(connection: Connection, segmentation: Segmentation, params: Mapping[str, str]) -> ReadPlan:
+    """Decide what is read, once the columns and their types are known to be right."""
+    description = describe(connection, segmentation.source_spec(params))
+    return plan_read(description, segmentation.key, segmentation.feature_specs())
+
+
+def shape_of(name: str, plan: ReadPlan) -> Shape:
+    """What the objects of the segmentation in the database depend on."""
+    return Shape(name, plan.keys, plan.features)

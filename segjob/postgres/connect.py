@@ -1,0 +1,183 @@
+"""Connections: how they are opened, what every session of the job sets, and what a driver's error means to a caller."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+import psycopg
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from segjob.errors import ConfigurationError, DatabaseUnavailable, DataError, NotPermitted, SegjobError, TryAgain
+
+CONNECT_DEADLINE = 10.0  # seconds until a server that does not answer is given up
+
+SESSION = """
+SET search_path = '';
+SET row_security = off;
+SET idle_in_transaction_session_timeout = 0;
+SET client_encoding = 'UTF8';
+SET intervalstyle = 'postgres';
+SET datestyle = 'ISO, MDY';
+"""
+
+
+@dataclass(frozen=True)
+class Schemas:
+    """The two schemas: what analysts see, and what the job keeps."""
+
+    public: str = "segments"
+    private: str = "segjob"
+
+
+@dataclass(frozen=True)
+class Database:
+    """One server and the two schemas on it. `conninfo` is a libpq URL, or empty for the PG* variables."""
+
+    conninfo: str
+    schemas: Schemas = Schemas()
+    deadline: float = CONNECT_DEADLINE
+
+    def __repr__(self) -> str:
+        return f"Database({self.schemas})"
+
+    @cached_property
+    def engine(self) -> Engine:
+        """SQLAlchemy's engine; the tables of `tables.py` find their schemas through it."""
+        engine = create_engine("postgresql+psycopg://", creator=self.open, poolclass=NullPool)
+        return engine.execution_options(schema_translate_map={"$private": self.schemas.private})
+
+    def open(self) -> psycopg.Connection:
+        """Open a session of the driver's own, with the job's settings; retries until the deadline."""
+        connection = open_session(self.conninfo, self.deadline)
+        connection.execute(SESSION)
+        connection.commit()
+        return connection
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """One transaction: committed when the block ends, rolled back when it raises; driver errors are translated."""
+        with translated(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def autocommit(self) -> Iterator[Connection]:
+        """A session in which every statement is its own transaction."""
+        with translated(), self.engine.connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def open_session(conninfo: str, deadline: float) -> psycopg.Connection:
+    """Connect, with jittered retries while that may help.
+
+    Raises
+    ------
+    DatabaseUnavailable, NotPermitted, ConfigurationError
+    """
+    for attempt in Retrying(
+        stop=stop_after_delay(deadline),
+        wait=wait_random_exponential(multiplier=0.2, max=2.0),
+        retry=retry_if_exception_type(DatabaseUnavailable),
+        reraise=True,
+    ):
+        with attempt:
+            try:
+                return psycopg.connect(
+                    conninfo,
+                    application_name="segjob",
+                    connect_timeout=max(2, int(deadline)),
+                    keepalives_idle=30,
+                    keepalives_interval=10,
+                    keepalives_count=3,
+                )
+            except psycopg.Error as error:
+                raise connection_error(error) from None
+    raise AssertionError("unreachable: the last attempt raises")
+
+
+REFUSED = re.compile(
+    r"password authentication failed|no password supplied|role .* does not exist|no pg_hba\.conf entry"
+    r"|peer authentication failed|ident authentication failed|permission denied for database|not permitted to log in",
+    re.IGNORECASE,
+)
+MISCONFIGURED = re.compile(
+    r"database .* does not exist|certificate|SSL|invalid (connection option|sslmode|port|integer)"
+    r"|missing \"=\"|invalid URI|could not translate host name",
+    re.IGNORECASE,
+)
+
+
+def connection_error(error: psycopg.Error) -> SegjobError:
+    """What a failed connection means. libpq gives no SQLSTATE for it, so the sentence has to tell."""
+    sentence = " ".join(str(error).split())
+    if REFUSED.search(sentence):
+        return NotPermitted(f"the server refuses to let us in: {without_password(sentence)}")
+    if MISCONFIGURED.search(sentence):
+        return ConfigurationError(f"can not connect as database.url says: {without_password(sentence)}")
+    return DatabaseUnavailable(f"no database answers: {without_password(sentence)}")
+
+
+def without_password(sentence: str) -> str:
+    """Take out anything that looks like the password part of a URL or of a conninfo string."""
+    sentence = re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", sentence)
+    return re.sub(r"(password\s*=\s*)('[^']*'|\S+)", r"\1***", sentence, flags=re.IGNORECASE)
+
+
+# SQLSTATE, or its class, to what it means; the first hit counts.
+MEANINGS: tuple[tuple[str, type[SegjobError]], ...] = (
+    ("28", NotPermitted),
+    ("42501", NotPermitted),
+    ("3D", ConfigurationError),
+    ("42", ConfigurationError),
+    ("3F", ConfigurationError),
+    ("0A", ConfigurationError),
+    ("25006", ConfigurationError),
+    ("53100", TryAgain),
+    ("53", DatabaseUnavailable),
+    ("40", TryAgain),
+    ("55P03", TryAgain),
+    ("57014", TryAgain),
+    ("57", DatabaseUnavailable),
+    ("08", DatabaseUnavailable),
+    ("22", DataError),
+    ("23", DataError),
+)
+
+
+def database_error(error: BaseException) -> SegjobError:
+    """Translate a driver's error. DETAIL and CONTEXT are left out: they may hold values of customers."""
+    driver = error.orig if isinstance(error, DBAPIError) else error
+    if not isinstance(driver, psycopg.Error):
+        return SegjobError(f"unexpected {type(error).__name__}")
+    state = driver.sqlstate or ("08006" if isinstance(driver, psycopg.OperationalError) else "")
+    sentence = without_values(driver.diag.message_primary or type(driver).__name__, state)
+    meaning = next((error for prefix, error in MEANINGS if state.startswith(prefix)), SegjobError)
+    return meaning(f"{without_password(sentence)} (SQLSTATE {state or 'none'})")
+
+
+def without_values(sentence: str, state: str) -> str:
+    """Take out what may be a customer's value: what class 22 (data exception) says between quotes."""
+    return re.sub(r'"[^"]*"', '"…"', sentence) if state.startswith("22") else sentence
+
+
+def driver_of(connection: Connection) -> psycopg.Connection:
+    """The driver's own connection inside SQLAlchemy's, for what SQLAlchemy has no words for."""
+    driver = connection.connection.driver_connection
+    if not isinstance(driver, psycopg.Connection):
+        raise TypeError("the job speaks to Postgres through psycopg")
+    return driver
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn driver errors into the job's own, with the cause kept."""
+    try:
+        yield
+    except (DBAPIError, psycopg.Error) as error:
+        raise database_error(error) from error

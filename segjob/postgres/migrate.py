@@ -1,0 +1,266 @@
+"""`segjob migrate`: the schemas, their tables and views, the objects of every segmentation, and who may see them."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, select, text
+
+from segjob.errors import ConfigurationError, NotPermitted
+from segjob.postgres import tables
+from segjob.postgres.connect import Database, Schemas
+from segjob.postgres.listing import is_migrated
+from segjob.postgres.queries import Names, literal, query, quote, sql
+from segjob.postgres.shapes import Shape, stored_shape
+from segjob.shipped import migrations_dir
+
+OURS = "segjob: "
+"""How the comment of every view of ours begins."""
+
+
+@dataclass(frozen=True)
+class Grants:
+    """Who besides the owner: the analysts' roles, and the role that runs the job, if it is another."""
+
+    analysts: tuple[str, ...] = ()
+    job_role: str | None = None
+
+
+def migrate(database: Database, shapes: Sequence[Shape], grants: Grants, revision: str = "head") -> list[str]:
+    """Bring everything up to date in one transaction; returns what was done, in sentences.
+
+    Raises
+    ------
+    NotPermitted
+        One of the two schemas holds objects of somebody else.
+    ConfigurationError
+        The key of a segmentation with versions changed, or a view of somebody else depends on ours.
+    """
+    with database.begin() as connection:
+        connection.execute(query("lock_timeout"))
+        check_ours(connection, database.schemas)
+        before = current_revision(connection, database.schemas)
+        for statement in create_schemas(connection, database.schemas):
+            connection.execute(text(statement))
+        config = alembic_config(database.schemas, connection)
+        (command.upgrade if revision == "head" else move)(config, revision)
+        after = current_revision(connection, database.schemas)
+        done = [] if before == after else [f"schema version {before or 'none'} -> {after or 'none'}"]
+        if after == head_revision():
+            done += bring_up_to_date(connection, database.schemas, shapes, grants)
+        return done
+
+
+def move(config: Config, revision: str) -> None:
+    """Go to a named revision, up or down."""
+    script = ScriptDirectory.from_config(config)
+    context = MigrationContext.configure(
+        config.attributes["connection"], opts={"version_table_schema": config.attributes["private"]}
+    )
+    above = {step.revision for step in script.iterate_revisions(context.get_current_revision(), "base")}
+    (command.downgrade if revision == "base" or revision in above else command.upgrade)(config, revision)
+
+
+def bring_up_to_date(connection: Connection, schemas: Schemas, shapes: Sequence[Shape], grants: Grants) -> list[str]:
+    """Make what each segmentation needs, and grant it."""
+    done = []
+    for sentence, statements in pending(connection, schemas, shapes, grants, fresh=False):
+        for statement in statements:
+            connection.execute(text(statement.replace(":", "\\:")))  # a colon in a name is no parameter
+        done += [sentence] if sentence else []
+    return done
+
+
+def pending(
+    connection: Connection, schemas: Schemas, shapes: Sequence[Shape], grants: Grants, *, fresh: bool
+) -> Iterator[tuple[str, list[str]]]:
+    """What is still to be done beyond the migrations: a sentence, empty for grants alone, and its statements."""
+    owner = str(connection.execute(text("SELECT current_user")).scalar_one())
+    yield "", shared_grants(schemas, grants, owner)
+    for shape in shapes:
+        names = Names(schemas, shape.segmentation)
+        stored = None if fresh else stored_shape(connection, shape.segmentation)
+        sentence, statements = "", []
+        if stored is None:
+            sentence = f"segmentation {shape.segmentation} created"
+            statements = create_statements(names, shape)
+        elif stored != shape:
+            sentence = f"segmentation {shape.segmentation} brought up to date"
+            statements = rebuild(connection, names, shape, stored)
+        yield sentence, statements + grant_statements(names, grants, owner) + recorded(names, shape)
+
+
+def rebuild(connection: Connection, names: Names, shape: Shape, stored: Shape) -> list[str]:
+    """Make the objects of a segmentation anew when its key changed; nothing depends on its features yet."""
+    if stored.keys == shape.keys:
+        return []
+    refuse_new_key(connection, shape)
+    refuse_dependents(connection, names)
+    identifiers = names.identifiers()
+    return sql("drop_views", **identifiers) + sql("drop_label_table", **identifiers) + create_statements(names, shape)
+
+
+def recorded(names: Names, shape: Shape) -> list[str]:
+    """Remember what the objects were made for."""
+    return sql(
+        "record_segmentation",
+        key_columns=literal(json.dumps(shape.key_columns())),
+        feature_columns=literal(json.dumps(shape.feature_columns())),
+        **names.identifiers(),
+    )
+
+
+def create_statements(names: Names, shape: Shape) -> list[str]:
+    """The label table and the views of one segmentation, with their comments."""
+    keys = [quote(key.name) for key in shape.keys]
+    identifiers = names.identifiers() | {
+        "keys": ", ".join(keys),
+        "l_keys": ",\n    ".join(f"l.{key}" for key in keys),
+        "key_definitions": ",\n    ".join(f"{quote(key.name)} {key.type} NOT NULL" for key in shape.keys),
+    }
+    steps = (
+        "create_label_table",
+        "label_table_comments",
+        "create_labels_view",
+        "create_profile_view",
+        "create_centroid_view",
+        "create_unlabelled_view",
+        "view_comments",
+    )
+    statements = [statement for step in steps for statement in sql(step, **identifiers)]
+    for relation in (names.label, names.view(), names.view("_unlabelled")):
+        for key in keys:
+            statements += sql("comment_on_key", relation=relation, column=key)
+    return statements
+
+
+def grant_statements(names: Names, grants: Grants, owner: str) -> list[str]:
+    """Views for the analysts and the job; the label table for the job, which attaches partitions to it."""
+    readers = [*grants.analysts, *([grants.job_role] if grants.job_role else [])]
+    statements = [s for r in readers for s in sql("grant_views_to_analyst", role=quote(r), **names.identifiers())]
+    if grants.job_role and grants.job_role != owner:
+        statements += sql("own_label_table", role=quote(grants.job_role), owner=quote(owner), **names.identifiers())
+    return statements
+
+
+def shared_grants(schemas: Schemas, grants: Grants, owner: str) -> list[str]:
+    """What every segmentation shares."""
+    identifiers = {"private": quote(schemas.private), "public": quote(schemas.public)}
+    statements = [s for role in grants.analysts for s in sql("grant_to_analyst", role=quote(role), **identifiers)]
+    if grants.job_role and grants.job_role != owner:
+        role = quote(grants.job_role)
+        statements += sql("grant_to_job", role=role, **identifiers)
+        statements += sql("own_sample_row", role=role, owner=quote(owner), **identifiers)
+    return statements
+
+
+def refuse_new_key(connection: Connection, shape: Shape) -> None:
+    """Labels of another key can not be joined: a segmentation keeps its key for as long as it has versions."""
+    table = tables.version
+    found = select(table.c.version_id).where(table.c.segmentation == shape.segmentation).limit(1)
+    if connection.execute(found).first():
+        raise ConfigurationError(
+            f"segmentation {shape.segmentation}: the name or type of its key changed, and it has versions under "
+            "the old key; give the segmentation with the new key another name"
+        )
+
+
+def refuse_dependents(connection: Connection, names: Names) -> None:
+    """Never take somebody's view along."""
+    dependents = connection.execute(query("dependent_objects"), {"relations": list(names.views)}).scalars().all()
+    if dependents:
+        raise ConfigurationError(
+            f"{', '.join(dependents)} depends on the views of segmentation {names.segmentation}, which must be made "
+            "anew; drop it, run `segjob migrate`, and create it again"
+        )
+
+
+def check_ours(connection: Connection, schemas: Schemas) -> None:
+    """Touch a schema only if it is missing, empty, or holds our own objects."""
+    comment = connection.execute(
+        query("view_comment"), {"relation": f"{quote(schemas.public)}.segmentation"}
+    ).scalar_one()
+    ours = {
+        schemas.private: is_migrated(connection, schemas),
+        schemas.public: str(comment).startswith(OURS),
+    }
+    for schema, known in ours.items():
+        held = connection.execute(query("held_objects"), {"schema": schema}).scalar()
+        if held and not known:
+            raise NotPermitted(
+                f"schema {schema} exists and holds objects that are not segjob's, such as {held}; name another in "
+                "database.schema and database.private_schema; nothing was touched"
+            )
+
+
+def create_schemas(connection: Connection, schemas: Schemas) -> Iterator[str]:
+    """CREATE SCHEMA needs a privilege on the database even where it finds the schema: only ask for what is missing."""
+    for schema in (schemas.private, schemas.public):
+        exists = text("SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = :schema)")
+        if not connection.execute(exists, {"schema": schema}).scalar_one():
+            yield f"CREATE SCHEMA {quote(schema)}"
+
+
+def alembic_config(schemas: Schemas, connection: Connection | None = None, output: io.StringIO | None = None) -> Config:
+    """Alembic's configuration, without a file; `output` takes the SQL of an offline run."""
+    config = Config(output_buffer=output or io.StringIO())
+    config.set_main_option("script_location", str(migrations_dir()))
+    config.attributes.update(private=schemas.private, public=schemas.public, connection=connection)
+    return config
+
+
+def head_revision() -> str:
+    head = ScriptDirectory(str(migrations_dir())).get_current_head()
+    assert head is not None
+    return head
+
+
+def current_revision(connection: Connection, schemas: Schemas) -> str | None:
+    """The revision that the database has; None before the first migration."""
+    if not is_migrated(connection, schemas):
+        return None
+    return connection.execute(
+        text(f"SELECT version_num FROM {quote(schemas.private)}.alembic_version")
+    ).scalar_one_or_none()
+
+
+def check_up_to_date(connection: Connection, schemas: Schemas, shape: Shape | None = None) -> None:
+    """Refuse to work on a schema that `segjob migrate` has not brought up to date (78)."""
+    current, head = current_revision(connection, schemas), head_revision()
+    if current != head:
+        known = {step.revision for step in ScriptDirectory(str(migrations_dir())).walk_revisions()}
+        if current and current not in known:
+            raise ConfigurationError(f"the schema has version {current}, newer than this program knows; update segjob")
+        raise ConfigurationError(f"the schema has version {current or 'none'}, not {head}; run `segjob migrate`")
+    if shape is None:
+        return
+    stored = stored_shape(connection, shape.segmentation)
+    if stored is None:
+        raise ConfigurationError(f"segmentation {shape.segmentation} is new; run `segjob migrate`")
+    if stored != shape:
+        raise ConfigurationError(
+            f"segmentation {shape.segmentation}: names or types of key or feature columns changed; run `segjob migrate`"
+        )
+
+
+def migration_sql(database: Database, shapes: Sequence[Shape], grants: Grants) -> str:
+    """All that `migrate` would execute now, as a script for a DBA; the database is only read."""
+    with database.begin() as connection:
+        check_ours(connection, database.schemas)
+        current = current_revision(connection, database.schemas)
+        schemas = list(create_schemas(connection, database.schemas))
+        steps = list(pending(connection, database.schemas, shapes, grants, fresh=current is None))
+    upgrade = io.StringIO()
+    config = alembic_config(database.schemas, output=upgrade)
+    if current != head_revision():
+        command.upgrade(config, f"{current}:head" if current else "head", sql=True)
+    statements = [f"{statement};" for _, part in steps for statement in part]
+    script = [*(f"{schema};" for schema in schemas), upgrade.getvalue().strip(), "BEGIN;", *statements, "COMMIT;"]
+    return "\n\n".join(part for part in script if part) + "\n"

@@ -1,0 +1,108 @@
+"""The runtime SQL: named statements in files under `sql/`, read once, with identifiers filled in where they vary."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+from sqlalchemy import TextClause, text
+from sqlalchemy.dialects import postgresql
+
+from segjob.postgres.connect import Schemas
+from segjob.shipped import sql_dir
+
+FILES = ("runtime.sql", "segmentation.sql")
+
+preparer = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One named statement, or several that belong together, with the comment that describes it."""
+
+    name: str
+    description: str
+    sql: str
+
+
+@cache
+def statements() -> dict[str, Statement]:
+    """Every statement of every file, by name."""
+    found = [parse(block) for name in FILES for block in blocks((sql_dir() / name).read_text())]
+    return {statement.name: statement for statement in found}
+
+
+def blocks(script: str) -> list[str]:
+    return script.split("-- name: ")[1:]
+
+
+def parse(block: str) -> Statement:
+    name, _, body = block.partition("\n")
+    lines = body.strip().splitlines()
+    described = [line for line in lines if line.startswith("--")]
+    sql = "\n".join(line for line in lines if not line.startswith("--"))
+    return Statement(name.strip(), " ".join(line.removeprefix("--").strip() for line in described), sql)
+
+
+def sql(name: str, /, **identifiers: str) -> list[str]:
+    """The statements called `name`, with `{identifiers}` (already quoted) in their places."""
+    templates = re.split(r";\s*\n", statements()[name].sql)  # before filling in: a name may hold anything
+    return [template.strip().format(**identifiers) for template in templates]
+
+
+def query(name: str, /, **identifiers: str) -> TextClause:
+    """The one statement called `name`, to be executed with bound parameters."""
+    (statement,) = sql(name, **identifiers)
+    return text(statement)
+
+
+def quote(identifier: str) -> str:
+    """Quote an identifier, always, so that what is printed looks the same for `mall` and for `Mall`."""
+    return preparer.quote_identifier(identifier)
+
+
+def literal(value: str) -> str:
+    """Quote a string as a literal; standard_conforming_strings is on."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+@dataclass(frozen=True)
+class Names:
+    """The quoted names of everything that belongs to one segmentation."""
+
+    schemas: Schemas
+    segmentation: str
+
+    @property
+    def label(self) -> str:
+        return f"{quote(self.schemas.private)}.{quote(f'label_{self.segmentation}')}"
+
+    @property
+    def part_prefix(self) -> str:
+        """`$` can not be in a segmentation's name, so `mall$1` is no segmentation."""
+        return f"label_{self.segmentation}$"
+
+    def part(self, version_id: int) -> str:
+        return f"{quote(self.schemas.private)}.{quote(f'{self.part_prefix}{version_id}')}"
+
+    def view(self, suffix: str = "") -> str:
+        return f"{quote(self.schemas.public)}.{quote(self.segmentation + suffix)}"
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        return tuple(self.view(suffix) for suffix in ("", "_profile", "_centroid", "_unlabelled"))
+
+    def identifiers(self) -> dict[str, str]:
+        """What the statements of one segmentation call their objects."""
+        return {
+            "private": quote(self.schemas.private),
+            "public": quote(self.schemas.public),
+            "name": literal(self.segmentation),
+            "plain_name": self.segmentation,
+            "label": self.label,
+            "view": self.view(),
+            "view_profile": self.view("_profile"),
+            "view_centroid": self.view("_centroid"),
+            "view_unlabelled": self.view("_unlabelled"),
+        }

@@ -1,0 +1,47 @@
+"""The rows of `run`: what was executed, how it ended, and what a person should know about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from segjob import __version__
+from segjob.postgres.tables import run
+
+
+def start_run(connection: Connection, segmentation: str, kind: str, config_hash: str, params: Mapping[str, Any]) -> int:
+    """Write the row of a run that holds its lock; returns its id, which is also its fencing number.
+
+    A run that still says `running` while we hold the lock belongs to a process that died: it is marked lost.
+    """
+    connection.execute(
+        update(run)
+        .where(run.c.segmentation == segmentation, run.c.kind == kind, run.c.status == "running")
+        .values(status="lost", finished_at=func.clock_timestamp(), error="the process ended without a word")
+    )
+    values = {"segmentation": segmentation, "kind": kind, "config_hash": config_hash}
+    bound = {name: str(value) for name, value in params.items()}
+    statement = insert(run).values(**values, program_version=__version__, params=bound)
+    return int(connection.execute(statement.returning(run.c.run_id)).scalar_one())
+
+
+def finish_run(connection: Connection, run_id: int, status: str, **values: Any) -> None:
+    """Say how a run ended; `values` are columns of the run."""
+    ended = update(run).where(run.c.run_id == run_id)
+    connection.execute(ended.values(status=status, finished_at=func.clock_timestamp(), **values))
+
+
+def last_run(connection: Connection, segmentation: str) -> dict[str, Any] | None:
+    c = run.c
+    columns = (c.run_id, c.kind, c.status, c.started_at, c.finished_at, c.version_id, c.exit_code, c.error, c.warnings)
+    chosen = select(*columns).where(c.segmentation == segmentation).order_by(c.run_id.desc()).limit(1)
+    row = connection.execute(chosen).mappings().one_or_none()
+    return dict(row) if row else None
+
+
+def last_success(connection: Connection, segmentation: str) -> datetime | None:
+    ended = select(func.max(run.c.finished_at)).where(run.c.segmentation == segmentation, run.c.status == "succeeded")
+    return connection.execute(ended).scalar()

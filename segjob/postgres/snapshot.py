@@ -1,0 +1,154 @@
+"""The customers at one moment: locks first, then a snapshot that any number of sessions can read.
+
+Locks without a snapshot would see later changes. A snapshot without locks would miss rows: TRUNCATE, VACUUM FULL and
+their like rewrite a table, and a session that opens it afterwards finds it empty or short, without an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import psycopg
+from psycopg import IsolationLevel
+
+from segjob.errors import ConfigurationError, TryAgain
+from segjob.postgres.columns import ReadPlan
+from segjob.postgres.connect import Database, database_error, translated
+
+FIRST_USER_OID = 16384  # what is below belongs to the system
+
+# Nothing may end a session that waits while others read. Settings that this server does not know are passed over.
+NO_TIMEOUTS = """
+SELECT set_config(name, '0', false) FROM pg_catalog.pg_settings
+ WHERE name IN ('idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')
+"""
+LOCKED_RELATIONS = """
+SELECT c.oid::bigint, format('%%I.%%I', n.nspname, c.relname), pg_catalog.pg_relation_filenode(c.oid)::bigint
+  FROM pg_catalog.pg_locks l
+  JOIN pg_catalog.pg_class c ON c.oid = l.relation
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE l.locktype = 'relation' AND l.pid = pg_catalog.pg_backend_pid() AND l.granted
+   AND c.oid >= %s AND c.relkind IN ('r', 'm', 'p', 'f', 'v')
+ ORDER BY 1
+"""
+EXPORT = "SELECT pg_catalog.pg_export_snapshot(), pg_catalog.transaction_timestamp()"
+
+
+@dataclass(frozen=True)
+class Relation:
+    """Something underneath the source; `filenode` is None where it keeps no rows of its own, as a view."""
+
+    oid: int
+    name: str
+    filenode: int | None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One moment of the source, for as long as the block of `hold` lasts.
+
+    Attributes
+    ----------
+    id : what `SET TRANSACTION SNAPSHOT` takes
+    taken_at : the server's time
+    estimated_rows : what the planner expects the source to have
+    relations : everything underneath the source
+    """
+
+    id: str
+    taken_at: datetime
+    estimated_rows: int
+    relations: tuple[Relation, ...]
+    guard: psycopg.Connection = field(repr=False)
+
+    def verify(self) -> None:
+        """Make sure after a read that the locks held and that no table was rewritten meanwhile.
+
+        Raises
+        ------
+        TryAgain
+            They did not, so rows may be missing from what was read.
+        """
+        try:
+            now = locked_relations(self.guard)
+        except psycopg.Error as error:
+            raise TryAgain(
+                f"the session that locked the source is gone ({type(database_error(error)).code}), so rows may be"
+                " missing from what was read; run again"
+            ) from error
+        if now != self.relations:
+            changed = sorted({relation.name for relation in {*now} ^ {*self.relations}})
+            raise TryAgain(f"{', '.join(changed)} was rewritten while it was read; run again")
+
+
+@contextmanager
+def hold(database: Database, plan: ReadPlan) -> Iterator[Snapshot]:
+    """Lock everything underneath the source, then take a snapshot of it; both end with the block.
+
+    Raises
+    ------
+    TryAgain
+        The source is no longer what it was when the plan was made, or a lock did not come in time.
+    """
+    with (
+        session(database, IsolationLevel.READ_COMMITTED) as guard,
+        session(database, IsolationLevel.REPEATABLE_READ) as leader,
+    ):
+        with translated():
+            lock_source(guard, plan)
+            estimated_rows = estimate(guard, plan)
+            relations = locked_relations(guard)
+            identifier, taken_at = export(leader)
+        yield Snapshot(identifier, taken_at, estimated_rows, relations, guard)
+
+
+@contextmanager
+def session(database: Database, isolation: IsolationLevel) -> Iterator[psycopg.Connection]:
+    """A session that no idle timeout ends, and whose transactions are as told; what it holds goes with it."""
+    connection = database.open()
+    try:
+        with translated():
+            connection.execute(NO_TIMEOUTS)
+            connection.commit()
+            connection.isolation_level = isolation
+            connection.read_only = True
+        yield connection
+    finally:
+        connection.close()
+
+
+def lock_source(guard: psycopg.Connection, plan: ReadPlan) -> None:
+    """Run the very SELECT that will be read, for no rows.
+
+    That takes ACCESS SHARE on whatever is underneath until the transaction ends; LOCK TABLE would refuse materialized
+    views. The transaction is READ COMMITTED: an older snapshot would hold back VACUUM for nothing.
+    """
+    try:
+        guard.execute(f"SELECT * FROM (\n{plan.sql}\n) AS q LIMIT 0".encode())
+    except psycopg.Error as error:
+        if isinstance(database_error(error), ConfigurationError):
+            said = error.diag.message_primary or ""
+            raise TryAgain(f"the source was changed after it was looked at: {said}; run again") from error
+        raise
+
+
+def estimate(guard: psycopg.Connection, plan: ReadPlan) -> int:
+    """How many rows the planner expects."""
+    row = guard.execute(f"EXPLAIN (FORMAT JSON) {plan.sql}".encode()).fetchone()
+    return int(row[0][0]["Plan"]["Plan Rows"]) if row else 0
+
+
+def locked_relations(guard: psycopg.Connection) -> tuple[Relation, ...]:
+    """What the guard has locked, by its own account of locks, with the files that hold the rows."""
+    return tuple(Relation(*row) for row in guard.execute(LOCKED_RELATIONS, [FIRST_USER_OID]))
+
+
+def export(leader: psycopg.Connection) -> tuple[str, datetime]:
+    """Take the snapshot, and a name for it that other sessions can import."""
+    row = leader.execute(EXPORT).fetchone()
+    if row is None:
+        raise AssertionError("unreachable: the SELECT has one row")
+    return row

@@ -1,0 +1,209 @@
+"""Versions as rows, and read back as records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, Row, func, insert, select
+
+from segjob.errors import DataError
+from segjob.postgres.tables import centroid, feature_profile, published, sample_row, segment, version
+from segjob.records import Centroid, Model, ModelColumn, SampleRow, Score, Segment, Stage, Version
+
+
+def next_version(connection: Connection, segmentation: str) -> tuple[int, int | None]:
+    """The id that the next version gets, and the published version, its parent. Only under the lock."""
+    latest = select(func.max(version.c.version_id)).where(version.c.segmentation == segmentation)
+    parent = select(published.c.version_id).where(published.c.segmentation == segmentation)
+    return (connection.execute(latest).scalar() or 0) + 1, connection.execute(parent).scalar()
+
+
+def store_version(connection: Connection, fitted: Version) -> None:
+    """Write a version with its segments, centroids, constants and sample, as staged."""
+    identity = {"segmentation": fitted.segmentation, "version_id": fitted.version_id}
+    connection.execute(insert(version).values(**identity, **version_row(fitted)))
+    rows: list[tuple[Any, Sequence[Mapping[str, Any]]]] = [
+        (segment, [segment_row(one) for one in fitted.segments]),
+        (feature_profile, [feature_row(i, column) for i, column in enumerate(fitted.model.columns)]),
+        (centroid, [asdict(one) for one in fitted.centroids]),
+        (sample_row, [sampled_row(i, one) for i, one in enumerate(fitted.sample)]),
+    ]
+    for table, contents in rows:
+        if contents:
+            connection.execute(insert(table), [identity | dict(row) for row in contents])
+
+
+def version_row(fitted: Version) -> dict[str, Any]:
+    return {
+        "parent_version_id": fitted.parent_version_id,
+        "run_id": fitted.run_id,
+        "status": fitted.status,
+        "data_as_of": fitted.data_as_of,
+        "n_customers": fitted.n_customers,
+        "n_unlabelled": fitted.n_unlabelled,
+        "n_segments": len(fitted.segments),
+        "inertia": fitted.inertia,
+        **score_row(fitted.silhouette),
+        "davies_bouldin": fitted.davies_bouldin,
+        "calinski_harabasz": fitted.calinski_harabasz,
+        "seed": fitted.seed,
+        "config_hash": fitted.config_hash,
+        "grid_exponent": fitted.model.grid_exponent,
+        "stages": [asdict(stage) for stage in fitted.stages],
+    }
+
+
+def score_row(score: Score) -> dict[str, Any]:
+    return {
+        "silhouette": score.value,
+        "silhouette_low": score.low,
+        "silhouette_high": score.high,
+        "silhouette_method": score.method,
+        "silhouette_n_sampled": score.n_sampled,
+        "silhouette_exact": score.exact,
+    }
+
+
+def score_of(row: Row[Any]) -> Score:
+    return Score(
+        row.silhouette,
+        row.silhouette_low,
+        row.silhouette_high,
+        row.silhouette_method,
+        row.silhouette_n_sampled,
+        row.silhouette_exact,
+    )
+
+
+def segment_row(one: Segment) -> dict[str, Any]:
+    return {
+        "segment_id": one.segment_id,
+        "segment_name": one.name,
+        "color": one.color,
+        "n_customers": one.n_customers,
+        "n_customers_now": one.n_customers,
+        "share": one.share,
+        "inertia": one.inertia,
+        **score_row(one.silhouette),
+    }
+
+
+def feature_row(ordinal: int, column: ModelColumn) -> dict[str, Any]:
+    row = asdict(column)
+    return {"ordinal": ordinal, "column_name": row.pop("column"), **row}
+
+
+def sampled_row(ordinal: int, one: SampleRow) -> dict[str, Any]:
+    return {
+        "ordinal": ordinal,
+        "key_hash": one.key_hash,
+        "segment_id": one.segment_id,
+        "source_values": dict(one.values),
+        "scaled_values": list(one.scaled),
+        "silhouette": one.silhouette,
+    }
+
+
+def load_version(connection: Connection, segmentation: str, version_id: int | None = None) -> Version:
+    """Read a version back, the published one if none is named.
+
+    Raises
+    ------
+    DataError
+        There is no such version, or nothing is published.
+    """
+    version_id = version_id or published_version(connection, segmentation)
+    chosen = [version.c.segmentation == segmentation, version.c.version_id == version_id]
+    row = connection.execute(select(version).where(*chosen)).one_or_none()
+    if row is None:
+        raise DataError(f"{segmentation} has no version {version_id}; see `segjob versions {segmentation}`")
+    return Version(
+        segmentation=segmentation,
+        version_id=row.version_id,
+        parent_version_id=row.parent_version_id,
+        run_id=row.run_id,
+        created_at=row.created_at,
+        data_as_of=row.data_as_of,
+        n_customers=row.n_customers,
+        n_unlabelled=row.n_unlabelled,
+        inertia=row.inertia,
+        silhouette=score_of(row),
+        davies_bouldin=row.davies_bouldin,
+        calinski_harabasz=row.calinski_harabasz,
+        seed=row.seed,
+        config_hash=row.config_hash,
+        stages=tuple(Stage(**stage) for stage in row.stages),
+        model=load_model(connection, segmentation, row.version_id, row.grid_exponent),
+        segments=load_segments(connection, segmentation, row.version_id),
+        centroids=load_centroids(connection, segmentation, row.version_id),
+        sample=load_sample(connection, segmentation, row.version_id),
+        status=row.status,
+        published_at=row.published_at,
+    )
+
+
+def published_version(connection: Connection, segmentation: str) -> int:
+    pointer = select(published.c.version_id).where(published.c.segmentation == segmentation)
+    version_id = connection.execute(pointer).scalar()
+    if version_id is None:
+        raise DataError(f"segmentation {segmentation} has no published version; `segjob run {segmentation}` makes one")
+    return int(version_id)
+
+
+def load_published(connection: Connection, segmentation: str) -> Version | None:
+    """The published version, or None before the first publication."""
+    pointer = select(published.c.version_id).where(published.c.segmentation == segmentation)
+    version_id = connection.execute(pointer).scalar()
+    return load_version(connection, segmentation, version_id) if version_id else None
+
+
+def load_segments(connection: Connection, segmentation: str, version_id: int) -> tuple[Segment, ...]:
+    chosen = select(segment).where(segment.c.segmentation == segmentation, segment.c.version_id == version_id)
+    return tuple(
+        Segment(row.segment_id, row.segment_name, row.color, row.n_customers, row.share, row.inertia, score_of(row))
+        for row in connection.execute(chosen.order_by(segment.c.segment_id))
+    )
+
+
+def load_centroids(connection: Connection, segmentation: str, version_id: int) -> tuple[Centroid, ...]:
+    """In the order of segments, and of the clustered features within each."""
+    feature = feature_profile.c
+    columns = [centroid.c[name] for name in Centroid.__dataclass_fields__]
+    same = (
+        (feature.segmentation == centroid.c.segmentation)
+        & (feature.version_id == centroid.c.version_id)
+        & (feature.feature == centroid.c.feature)
+    )
+    chosen = (
+        select(*columns)
+        .join(feature_profile, same)
+        .where(centroid.c.segmentation == segmentation, centroid.c.version_id == version_id)
+        .order_by(centroid.c.segment_id, feature.position)
+    )
+    return tuple(Centroid(*row) for row in connection.execute(chosen))
+
+
+def load_model(connection: Connection, segmentation: str, version_id: int, grid_exponent: int) -> Model:
+    """Everything that gives a customer a segment, as it was stored."""
+    profile = feature_profile.c
+    chosen = select(feature_profile).where(profile.segmentation == segmentation, profile.version_id == version_id)
+    columns = []
+    for row in connection.execute(chosen.order_by(profile.ordinal)).mappings():
+        values = {name: row[name] for name in ModelColumn.__dataclass_fields__ if name != "column"}
+        columns.append(ModelColumn(column=row["column_name"], **values))
+    rows = load_centroids(connection, segmentation, version_id)
+    ids = tuple(dict.fromkeys(row.segment_id for row in rows))
+    centers = np.array([row.grid_value for row in rows], dtype=np.int64).reshape(len(ids), -1)
+    return Model(tuple(columns), grid_exponent, ids, centers)
+
+
+def load_sample(connection: Connection, segmentation: str, version_id: int) -> tuple[SampleRow, ...]:
+    c = sample_row.c
+    chosen = select(sample_row).where(c.segmentation == segmentation, c.version_id == version_id).order_by(c.ordinal)
+    return tuple(
+        SampleRow(row.segment_id, row.source_values, tuple(row.scaled_values), row.silhouette, row.key_hash)
+        for row in connection.execute(chosen)
+    )

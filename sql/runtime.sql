@@ -1,0 +1,133 @@
+-- What the job executes at every run. {part} is the quoted table of one version's labels, {label} the partitioned table.
+
+-- name: create_part
+-- A bare table beside the partitioned one: nothing is visible, and nothing is indexed while it is filled.
+CREATE TABLE {part} (LIKE {label} INCLUDING DEFAULTS);
+ALTER TABLE {part} ALTER COLUMN version_id SET DEFAULT {version_id};
+COMMENT ON TABLE {part} IS 'Labels of version {version_id}; becomes a partition when it is published.'
+
+-- name: key_part
+-- The key after the load: faster than one index entry at a time, and it finds duplicate customers.
+ALTER TABLE {part} ADD PRIMARY KEY (version_id, {keys})
+
+-- name: bound_part
+-- The CHECK lets ATTACH skip its scan.
+ALTER TABLE {part} ADD CONSTRAINT version_bound CHECK (version_id = {version_id})
+
+-- name: analyze
+ANALYZE {relation}
+
+-- name: analyze_only
+-- The statistics of the partitioned table itself; its partitions have theirs. Postgres 18 and later.
+ANALYZE ONLY {relation}
+
+-- name: attach_part
+ALTER TABLE {label} ATTACH PARTITION {part} FOR VALUES IN ({version_id});
+ALTER TABLE {part} DROP CONSTRAINT version_bound
+
+-- name: drop_part
+DROP TABLE IF EXISTS {part}
+
+-- name: lock_timeout
+-- What waits for a lock makes new readers wait behind it: give up early and come again.
+SET LOCAL lock_timeout = '500ms'
+
+-- name: is_attached
+SELECT EXISTS (
+    SELECT FROM pg_catalog.pg_inherits
+    WHERE inhparent = pg_catalog.to_regclass(:label) AND inhrelid = pg_catalog.to_regclass(:part)
+)
+
+-- name: orphan_parts
+-- Tables of versions that never got their row: a run died before it stored its version.
+SELECT c.relname
+FROM pg_catalog.pg_class AS c
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE
+    n.nspname = :schema
+    AND c.relkind = 'r'
+    AND pg_catalog.starts_with(c.relname::text, :prefix)
+    AND NOT EXISTS (
+        SELECT FROM {private}.version AS v
+        WHERE v.segmentation = :segmentation AND c.relname = :prefix || v.version_id
+    )
+
+-- name: move_pointer
+-- Compare and swap: only while the parent is still published, and only by a later run than the one that published it.
+INSERT INTO {private}.published AS p (segmentation, version_id, publication, published_at, run_id)
+SELECT :segmentation, CAST(:version_id AS integer), 1, clock_timestamp(), CAST(:run_id AS bigint)
+WHERE
+    CAST(:parent_version_id AS integer) IS NULL
+    OR EXISTS (SELECT FROM {private}.published WHERE segmentation = :segmentation)
+ON CONFLICT (segmentation) DO UPDATE
+SET
+    version_id = excluded.version_id,
+    publication = p.publication + 1,
+    published_at = excluded.published_at,
+    run_id = excluded.run_id
+WHERE p.version_id = CAST(:parent_version_id AS integer) AND p.run_id < excluded.run_id
+RETURNING publication, published_at
+
+-- name: notify
+SELECT pg_catalog.pg_notify('segjob', :payload)
+
+-- name: held_objects
+-- Everything in a schema that somebody may have put there.
+SELECT c.relname
+FROM pg_catalog.pg_class AS c
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = :schema
+UNION ALL
+SELECT p.proname
+FROM pg_catalog.pg_proc AS p
+JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+WHERE n.nspname = :schema
+LIMIT 1
+
+-- name: view_comment
+SELECT pg_catalog.obj_description(pg_catalog.to_regclass(:relation), 'pg_class')
+
+-- name: has_relation
+SELECT pg_catalog.to_regclass(:relation) IS NOT NULL
+
+-- name: dependent_objects
+-- Views of others over ours, which a DROP would have to take along.
+SELECT DISTINCT pg_catalog.format('%I.%I', n.nspname, v.relname) AS dependent
+FROM pg_catalog.pg_depend AS d
+JOIN pg_catalog.pg_rewrite AS w ON w.oid = d.objid
+JOIN pg_catalog.pg_class AS v ON v.oid = w.ev_class
+JOIN pg_catalog.pg_namespace AS n ON n.oid = v.relnamespace
+WHERE
+    d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+    AND d.refobjid = ANY (
+        SELECT pg_catalog.to_regclass(r)::oid FROM unnest(CAST(:relations AS text[])) AS r
+    )
+    AND v.oid <> ALL (
+        SELECT pg_catalog.to_regclass(r)::oid FROM unnest(CAST(:relations AS text[])) AS r
+    )
+
+-- name: server_time
+SELECT clock_timestamp()
+
+-- name: privileges
+-- What the role of the job may do, asked without trying it.
+SELECT
+    has_schema_privilege(:private, 'CREATE') AS may_create,
+    pg_catalog.pg_has_role(c.relowner, 'USAGE') AS owns_labels
+FROM pg_catalog.pg_class AS c
+WHERE c.oid = pg_catalog.to_regclass(:label)
+
+-- name: export_labels
+-- The customers of one version with their segments; a uuid as text, which every reader of files understands.
+SELECT
+    {exported_keys},
+    l.segment_id,
+    s.segment_name,
+    l.distance,
+    l.simplified_silhouette,
+    l.runner_up_segment_id,
+    {version_id} AS version_id
+FROM {part} AS l
+JOIN {private}.segment AS s
+    ON s.segmentation = {name} AND s.version_id = {version_id} AND s.segment_id = l.segment_id
+ORDER BY {keys}

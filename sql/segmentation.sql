@@ -1,0 +1,177 @@
+-- The objects of one segmentation, made by `segjob migrate`.
+-- {name} is the segmentation as a literal; {view}, {label} … are quoted, schema-qualified identifiers;
+-- {keys} the quoted key columns, {l_keys} the same of l, {key_definitions} with their types.
+
+-- name: create_label_table
+-- Labels of every version, one partition a version. A customer without a segment has a reason and a feature instead.
+CREATE TABLE {label} (
+    {key_definitions},
+    distance double precision,
+    version_id integer NOT NULL,
+    segment_id integer,
+    runner_up_segment_id integer,
+    simplified_silhouette real,
+    reason text,
+    feature text,
+    PRIMARY KEY (version_id, {keys})
+) PARTITION BY LIST (version_id)
+
+-- name: create_labels_view
+-- What analysts join. The scalar subquery on the pointer lets Postgres skip every other version when the query starts.
+CREATE VIEW {view} AS
+SELECT
+    {l_keys},
+    l.segment_id,
+    s.segment_name,
+    l.distance,
+    l.simplified_silhouette,
+    l.runner_up_segment_id,
+    l.version_id,
+    (SELECT p.published_at FROM {private}.published AS p WHERE p.segmentation = {name}) AS published_at
+FROM {label} AS l
+LEFT JOIN {private}.segment AS s
+    ON s.segmentation = {name} AND s.version_id = l.version_id AND s.segment_id = l.segment_id
+WHERE
+    l.version_id = (SELECT p.version_id FROM {private}.published AS p WHERE p.segmentation = {name})
+    AND l.segment_id IS NOT NULL
+
+-- name: create_profile_view
+-- One row a segment of the published version.
+CREATE VIEW {view_profile} AS
+SELECT
+    s.segment_id,
+    s.segment_name,
+    s.color,
+    s.n_customers,
+    s.share,
+    s.n_customers_now,
+    s.silhouette,
+    s.silhouette_low,
+    s.silhouette_high,
+    s.silhouette_method,
+    NULL::text AS rule,
+    NULL::double precision AS rule_precision,
+    NULL::double precision AS rule_recall
+FROM {private}.segment AS s
+JOIN {private}.published AS p ON p.segmentation = s.segmentation AND p.version_id = s.version_id
+WHERE s.segmentation = {name}
+
+-- name: create_centroid_view
+-- One row a segment and clustered feature of the published version, in source units and in the clustered space.
+CREATE VIEW {view_centroid} AS
+SELECT
+    c.segment_id,
+    c.feature,
+    c.value,
+    CASE
+        WHEN f.family IN ('date', 'timestamp') AND c.value BETWEEN -1500000 AND 1500000
+            THEN DATE '1970-01-01' + floor(c.value)::integer
+    END AS value_date,
+    c.scaled_value,
+    c.segment_mean,
+    c.segment_median,
+    f.population_mean,
+    f.population_std
+FROM {private}.centroid AS c
+JOIN {private}.published AS p ON p.segmentation = c.segmentation AND p.version_id = c.version_id
+JOIN {private}.feature_profile AS f
+    ON f.segmentation = c.segmentation AND f.version_id = c.version_id AND f.feature = c.feature
+WHERE c.segmentation = {name}
+
+-- name: create_unlabelled_view
+-- Customers of the published version's snapshot that could not be labelled.
+CREATE VIEW {view_unlabelled} AS
+SELECT
+    {l_keys},
+    l.reason,
+    l.feature
+FROM {label} AS l
+WHERE
+    l.version_id = (SELECT p.version_id FROM {private}.published AS p WHERE p.segmentation = {name})
+    AND l.segment_id IS NULL
+
+-- name: drop_views
+DROP VIEW IF EXISTS {view}, {view_profile}, {view_centroid}, {view_unlabelled}
+
+-- name: drop_label_table
+DROP TABLE IF EXISTS {label}
+
+-- name: label_table_comments
+COMMENT ON TABLE {label} IS 'Labels of the segmentation {plain_name}, one partition a version.'
+
+-- name: view_comments
+-- Every object and column tells what it is; the key columns' comments are added by the caller.
+COMMENT ON VIEW {view} IS 'segjob: the published segment of every customer of {plain_name}.';
+COMMENT ON COLUMN {view}.segment_id IS 'The segment; see {plain_name}_profile.';
+COMMENT ON COLUMN {view}.segment_name IS 'The name of the segment in the published version.';
+COMMENT ON COLUMN {view}.distance IS 'Distance to the own centroid, in the clustered space (after scale and weight).';
+COMMENT ON COLUMN {view}.simplified_silhouette IS '1 - own distance / next distance, 0 when both are 0; NULL with one segment.';
+COMMENT ON COLUMN {view}.runner_up_segment_id IS 'The segment with the next nearest centroid; NULL with one segment.';
+COMMENT ON COLUMN {view}.version_id IS 'The published version.';
+COMMENT ON COLUMN {view}.published_at IS 'Since when it is published.';
+COMMENT ON VIEW {view_profile} IS 'segjob: the segments of the published version of {plain_name}.';
+COMMENT ON COLUMN {view_profile}.segment_id IS 'The segment.';
+COMMENT ON COLUMN {view_profile}.segment_name IS 'Its name.';
+COMMENT ON COLUMN {view_profile}.color IS 'Its colour in reports, as #rrggbb.';
+COMMENT ON COLUMN {view_profile}.n_customers IS 'Its customers, as fitted.';
+COMMENT ON COLUMN {view_profile}.share IS 'Its share of the labelled customers, 0 to 1, as fitted.';
+COMMENT ON COLUMN {view_profile}.n_customers_now IS 'Its customers now.';
+COMMENT ON COLUMN {view_profile}.silhouette IS 'Its mean silhouette, -1 to 1; NULL with one segment.';
+COMMENT ON COLUMN {view_profile}.silhouette_low IS 'Lower end of the 95 % interval; the value itself when exact; NULL when no interval was computed.';
+COMMENT ON COLUMN {view_profile}.silhouette_high IS 'Upper end of the 95 % interval; the value itself when exact; NULL when no interval was computed.';
+COMMENT ON COLUMN {view_profile}.silhouette_method IS 'Which silhouette it is; never compare across methods.';
+COMMENT ON COLUMN {view_profile}.rule IS 'A SQL predicate over source columns that describes the segment; NULL in this release.';
+COMMENT ON COLUMN {view_profile}.rule_precision IS 'Share of the rule''s customers that are in the segment; NULL in this release.';
+COMMENT ON COLUMN {view_profile}.rule_recall IS 'Share of the segment''s customers that the rule finds; NULL in this release.';
+COMMENT ON VIEW {view_centroid} IS 'segjob: the centroids of the published version of {plain_name}.';
+COMMENT ON COLUMN {view_centroid}.segment_id IS 'The segment.';
+COMMENT ON COLUMN {view_centroid}.feature IS 'The feature; one-hot ones are called column=category.';
+COMMENT ON COLUMN {view_centroid}.value IS 'The centroid in source units: the inverse of scale and transform, not the members'' mean. Dates are days since 1970-01-01.';
+COMMENT ON COLUMN {view_centroid}.value_date IS 'The same as a date, for dates and timestamps.';
+COMMENT ON COLUMN {view_centroid}.scaled_value IS 'The centroid in the clustered space.';
+COMMENT ON COLUMN {view_centroid}.segment_mean IS 'Mean of the members that have a value, in source units.';
+COMMENT ON COLUMN {view_centroid}.segment_median IS 'Median of the members that have a value, in source units; from a sample when there are many.';
+COMMENT ON COLUMN {view_centroid}.population_mean IS 'Mean of all labelled customers that have a value.';
+COMMENT ON COLUMN {view_centroid}.population_std IS 'Standard deviation of all labelled customers that have a value.';
+COMMENT ON VIEW {view_unlabelled} IS 'segjob: customers of {plain_name} that could not be labelled, and why.';
+COMMENT ON COLUMN {view_unlabelled}.reason IS 'Why there is no label.';
+COMMENT ON COLUMN {view_unlabelled}.feature IS 'The feature it is about.'
+
+-- name: record_segmentation
+-- What the objects were made for; `run` refuses to work when the source has other names or types.
+INSERT INTO {private}.segmentation (segmentation, key_columns, feature_columns)
+VALUES ({name}, {key_columns}, {feature_columns})
+ON CONFLICT (segmentation) DO UPDATE
+SET
+    key_columns = excluded.key_columns,
+    feature_columns = excluded.feature_columns,
+    migrated_at = now()
+
+-- name: comment_on_key
+COMMENT ON COLUMN {relation}.{column} IS 'Key column of the source.'
+
+-- name: grant_to_analyst
+-- Analysts see the views and nothing else.
+GRANT USAGE ON SCHEMA {public} TO {role};
+GRANT SELECT ON {public}.segmentation, {public}.version, {public}.run TO {role}
+
+-- name: grant_views_to_analyst
+GRANT SELECT ON {view}, {view_profile}, {view_centroid}, {view_unlabelled} TO {role}
+
+-- name: grant_to_job
+-- The job keeps its books in the private schema, and makes its label partitions there.
+GRANT USAGE, CREATE ON SCHEMA {private} TO {role};
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {private} TO {role};
+REVOKE INSERT, UPDATE, DELETE ON {private}.alembic_version FROM {role};
+GRANT USAGE ON SCHEMA {public} TO {role};
+GRANT SELECT ON {public}.segmentation, {public}.version, {public}.run TO {role}
+
+-- name: own_sample_row
+-- The job analyses what it fills, which takes ownership.
+ALTER TABLE {private}.sample_row OWNER TO {role};
+GRANT SELECT ON {private}.sample_row TO {owner}
+
+-- name: own_label_table
+-- ATTACH takes ownership; the views read it in the name of the one who made them.
+ALTER TABLE {label} OWNER TO {role};
+GRANT SELECT ON {label} TO {owner}

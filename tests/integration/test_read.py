@@ -1,0 +1,400 @@
+from __future__ import annotations
+
+import gc
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import psycopg
+import pyarrow as pa
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from segjob.errors import ConfigurationError, DatabaseUnavailable, DataError, NotPermitted, Stopped, TryAgain
+from segjob.postgres.columns import ReadPlan, plan_read
+from segjob.postgres.connect import Database
+from segjob.postgres.read import read_bulk, read_plain
+from segjob.postgres.snapshot import hold
+from segjob.postgres.source import describe
+from segjob.records import FeatureSpec, SourceSpec
+
+Reader = Callable[..., Iterator[pa.RecordBatch]]
+READERS = pytest.mark.parametrize("read", [read_bulk, read_plain])
+
+# One row a line: what every type may hold. The first is ordinary, the last is nothing at all.
+EVERYTHING = """
+CREATE SCHEMA s;
+CREATE DOMAIN s.amount AS numeric;
+CREATE TYPE s.colour AS ENUM ('red', 'light green');
+CREATE TABLE s.everything (
+    i2 smallint, i4 int, i8 bigint, u uuid, t text, v varchar(20),
+    n numeric, a s.amount, r real, d double precision, b boolean, day date, ts timestamp, tz timestamptz,
+    c char(6), e s.colour, place int GENERATED ALWAYS AS IDENTITY
+);
+INSERT INTO s.everything VALUES
+ (1, 1, 1, '00000000-0000-0000-0000-000000000001', 'a', 'b',
+  1, 2.5, 0.1, 0.1, true, '2026-01-02', '2026-01-02 03:04:05.678901', '2026-01-02 03:04:05.678901+05:30',
+  'x', 'red'),
+ (-32768, -2147483648, 9007199254740993, 'ffffffff-ffff-ffff-ffff-ffffffffffff', 'ünïcode ☃ 😀', '',
+  123456789012345678901234567890.123456789, 0.000000000000000000000000000001, 3.4028235e38, 1.7976931348623157e308,
+  false, '0044-03-15 BC', '4713-01-01 00:00:00.000001 BC', '294276-12-31 23:59:59.999999 UTC',
+  'two w', 'light green'),
+ (32767, 2147483647, -9223372036854775808, 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', '', E'tab\\t "q" ''s'' \\\\ \\n',
+  '1e-320', '1e400', 1e-45, 4.94065645841246544e-324, NULL, 'infinity', 'infinity', '-infinity', '', NULL),
+ (2, 2, 9223372036854775807, gen_random_uuid(), repeat('long ', 3000), 'c',
+  'NaN', '-1e-400', 'NaN', 'NaN', true, '-infinity', '-infinity', 'infinity', 'é', 'red'),
+ (3, 3, 3, gen_random_uuid(), 'd', 'd',
+  'Infinity', '-Infinity', '-Infinity', 'Infinity', true, '5874897-12-31', '1969-12-31 23:59:59.999999', 'epoch',
+  ' y', NULL),
+ (4, 4, 4, gen_random_uuid(), 'e', 'e', -0.0, 0, '-0', '-0', false, 'epoch', 'epoch', 'epoch', 'z', NULL),
+ (5, 5, 5, gen_random_uuid(), 'f', 'f', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)
+"""
+KEYS = ["i2", "i4", "i8", "u", "t", "v"]
+NUMBERS = ["n", "a", "r", "d", "b", "day", "ts", "tz", "i2", "i4", "i8"]
+CATEGORIES = ["t", "v", "c", "e", "b"]
+nan = float("nan")
+EXPECTED = {
+    "n": [1, 123456789012345678901234567890.123456789, 0, nan, nan, 0, nan],
+    "a": [2.5, 1e-30, nan, 0, nan, 0, nan],
+    "r": [0.10000000149011612, 3.4028234663852886e38, 1.401298464324817e-45, nan, nan, -0.0, nan],
+    "d": [0.1, 1.7976931348623157e308, 5e-324, nan, nan, -0.0, nan],
+    "b": [1, 0, nan, 1, 1, 0, nan],
+    "day": [20455, -735160, nan, nan, 2145042905, 0, nan],
+    "i8": [1, 9007199254740992, -9223372036854775808, 9223372036854775807, 3, 4, 5],
+}
+
+
+@pytest.fixture
+def everything(connection: psycopg.Connection, database: Database) -> Database:
+    connection.execute(EVERYTHING)
+    return database
+
+
+def plan(database: Database, source: SourceSpec, keys: list[str], *features: FeatureSpec) -> ReadPlan:
+    with database.begin() as connection:
+        return plan_read(describe(connection, source), keys, features)
+
+
+def plan_everything(database: Database) -> ReadPlan:
+    features = [FeatureSpec(name) for name in NUMBERS] + [FeatureSpec(name, onehot=True) for name in CATEGORIES]
+    return plan(database, SourceSpec(relation="s.everything"), ["place"], *features)
+
+
+def series(database: Database, n: int, amount: str = "x::float8", key: str = "x") -> ReadPlan:
+    """A plan over a query of n rows; `amount` and `key` are expressions of the row's number x."""
+    query = f"SELECT {key} AS id, {amount} AS amount FROM generate_series(1, {n}) AS g (x)"
+    return plan(database, SourceSpec(query=query), ["id"], FeatureSpec("amount"))
+
+
+def all_of(database: Database, read: Reader, plan: ReadPlan, *options: int) -> pa.Table:
+    with hold(database, plan) as snapshot:
+        table = pa.Table.from_batches(read(database, snapshot, plan, *options), plan.schema)
+        snapshot.verify()
+        return table
+
+
+def bits(table: pa.Table) -> list[Any]:
+    """Every column as something whose equality is equality of bits."""
+    return [
+        column.to_numpy().view(np.uint64).tolist() if column.type == pa.float64() else column.to_pylist()
+        for column in table.sort_by(table.schema.names[0]).columns
+    ]
+
+
+# Both readers give the same
+
+
+def test_both_readers_give_identical_bits_for_every_type(everything):
+    plan = plan_everything(everything)
+    bulk, plain = (all_of(everything, read, plan) for read in (read_bulk, read_plain))
+    assert bulk.schema.equals(plan.schema)
+    assert bits(bulk) == bits(plain)
+
+
+@READERS
+def test_every_value_is_what_it_should_be(everything, read):
+    table = all_of(everything, read, plan_everything(everything))
+    for name, expected in EXPECTED.items():
+        found = table.column(f"n:{name}").to_numpy()
+        assert found.view(np.uint64).tolist() == np.array(expected, float).view(np.uint64).tolist(), name
+    assert table.column("n:ts")[0].as_py() == 1767323045.678901 / 86400
+    assert table.column("n:tz")[0].as_py() == (1767323045.678901 - 19800) / 86400
+    assert table.column("c:c").to_pylist() == ["x", "two w", "", "é", " y", "z", None]
+    assert table.column("c:e").to_pylist() == ["red", "light green", None, "red", None, None, None]
+    assert table.column("c:b").to_pylist() == ["true", "false", None, "true", "true", "false", None]
+    assert all(table.column(f"n:{name}").null_count == 0 for name in NUMBERS)
+
+
+@READERS
+@pytest.mark.parametrize("key", KEYS)
+def test_keys_of_every_type_are_exact(everything, connection, read, key):
+    table = all_of(everything, read, plan(everything, SourceSpec(relation="s.everything"), [key, "place"]))
+    expected = connection.execute(f"SELECT {key} FROM s.everything ORDER BY place").fetchall()
+    values = [value.bytes if key == "u" else value for (value,) in expected]
+    assert table.column(0).to_pylist() == values
+    types = {"i2": pa.int16(), "i4": pa.int32(), "i8": pa.int64(), "u": pa.binary(16)}
+    assert table.schema.field(0).type == types.get(key, pa.string())
+
+
+@pytest.mark.parametrize(("read", "options"), [(read_bulk, [1, 300, 10_000]), (read_plain, [1, 7, 10_000])])
+def test_the_size_of_batches_changes_nothing(database, read, options):
+    plan = series(database, 500)
+    tables = [all_of(database, read, plan, option) for option in options]
+    assert all(table.equals(tables[0]) for table in tables)
+    assert tables[0].num_rows == 500
+    assert [table.column("k:id").num_chunks > 10 for table in tables] == [True, True, False]
+
+
+def test_settings_of_the_database_do_not_reach_the_values(everything, connection):
+    plan = plan_everything(everything)
+    before = bits(all_of(everything, read_bulk, plan))
+    for setting in SETTINGS:
+        connection.execute(f"""
+            DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET ', current_database()) || '{setting}'; END $$
+        """)
+    assert bits(all_of(everything, read_bulk, plan)) == before
+    assert bits(all_of(everything, read_plain, plan)) == before
+
+
+SETTINGS = [
+    "extra_float_digits = -15",
+    "datestyle = German",
+    "timezone = Singapore",
+    "bytea_output = escape",
+    "client_encoding = latin1",
+    "intervalstyle = iso_8601",
+]
+
+
+@READERS
+def test_an_empty_source_has_no_batches(database, read):
+    assert all_of(database, read, series(database, 0)).num_rows == 0
+
+
+ODD = """
+CREATE SCHEMA "Odd ""%s"" :x";
+CREATE TABLE "Odd ""%s"" :x"."t:1" ("Ключ: 100%" bigint, "select" numeric, "a:b::c %(d)s" text);
+INSERT INTO "Odd ""%s"" :x"."t:1" VALUES (1, 2, 'a%'), (2, 3, 'b'), (3, 4, 'a:c')
+"""
+
+
+@READERS
+def test_filters_and_odd_names_are_read(connection, database, read):
+    connection.execute(ODD)
+    where = r'"a\:b\:\:c %(d)s" LIKE :like'
+    source = SourceSpec(relation='"Odd ""%s"" :x"."t:1"', where=where, params={"like": "a%"})
+    wanted = plan(database, source, ["Ключ: 100%"], FeatureSpec("select"), category("a:b::c %(d)s"))
+    assert all_of(database, read, wanted).to_pydict() == {
+        "k:Ключ: 100%": [1, 3],
+        "n:select": [2.0, 4.0],
+        "c:a:b::c %(d)s": ["a%", "a:c"],
+    }
+
+
+@READERS
+def test_several_keys_keep_their_order(everything, read):
+    wanted = plan(everything, SourceSpec(relation="s.everything"), ["t", "u", "i2"], FeatureSpec("d"))
+    assert all_of(everything, read, wanted).schema.names == ["k:t", "k:u", "k:i2", "n:d"]
+
+
+@READERS
+def test_who_may_only_select_can_read(everything, connection, database_url, read):
+    role = f"reader_{uuid4().hex}"
+    connection.execute(f"CREATE ROLE {role}; GRANT USAGE ON SCHEMA s TO {role}; GRANT SELECT ON s.everything TO {role}")
+    try:
+        reader = Database(make_conninfo(database_url, options=f"-c role={role}"))
+        assert all_of(reader, read, plan_everything(reader)).num_rows == 7
+    finally:
+        connection.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+# What is wrong with the data
+
+
+@READERS
+def test_a_null_key_is_told_by_name_and_number(database, read):
+    wanted = series(database, 100, key="CASE WHEN x % 10 <> 0 THEN x END")
+    with pytest.raises(DataError, match='key column "id" is NULL in 10 of 100 rows'):
+        all_of(database, read, wanted)
+
+
+@READERS
+def test_an_error_at_row_n_fails_the_whole_read_with_its_state(database, read):
+    with pytest.raises(DataError, match=r"division by zero.*22012"):
+        all_of(database, read, series(database, 100_000, "1.0::float8 / (90000 - x)"))
+
+
+@READERS
+def test_a_customer_s_value_is_in_no_message_and_no_traceback(connection, database, read):
+    connection.execute("""
+        CREATE TABLE public.customer AS
+        SELECT i AS id, CASE i WHEN 5000 THEN 'canary' ELSE '1' END AS note FROM generate_series(1, 9999) AS i
+    """)
+    wanted = plan(database, SourceSpec(query="SELECT id, note::int FROM public.customer"), ["id"], FeatureSpec("note"))
+    with pytest.raises(DataError, match="invalid input syntax for type integer") as raised:
+        all_of(database, read, wanted)
+    assert "canary" not in "".join(traceback.format_exception(raised.value))
+
+
+@READERS
+def test_text_that_the_client_can_not_have_is_a_data_error(server_connection, server_url, read):
+    name = f"bytes_{uuid4().hex}"
+    server_connection.execute(f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' TEMPLATE template0 LOCALE 'C'")
+    try:
+        database = Database(make_conninfo(server_url, dbname=name))
+        wanted = plan(database, SourceSpec(query=r"SELECT 1 AS id, E'\xff'::text AS note"), ["id"], category("note"))
+        with pytest.raises(DataError, match=r"text that is not valid in its encoding"):
+            all_of(database, read, wanted)
+    finally:
+        server_connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@READERS
+@pytest.mark.parametrize("column", ["id", "note"])
+def test_text_that_is_broken_in_the_table_is_a_data_error(connection, database, read, column):
+    connection.execute(r"""
+        CREATE CAST (bytea AS text) WITHOUT FUNCTION;
+        CREATE TABLE public.customer AS SELECT 'a' AS id, 'b' AS note;
+    """)
+    connection.execute(f"UPDATE public.customer SET {column} = '\\xff'::bytea::text".encode())
+    wanted = plan(database, SourceSpec(relation="public.customer"), ["id"], category("note"))
+    with pytest.raises(DataError, match=r"text that is not valid in its encoding"):
+        all_of(database, read, wanted)
+
+
+def category(name: str) -> FeatureSpec:
+    return FeatureSpec(name, onehot=True)
+
+
+# What is wrong with the server
+
+
+@READERS
+def test_a_session_that_is_killed_is_no_short_success(database, connection, read):
+    wanted = series(database, 2_000_000)
+    with hold(database, wanted) as snapshot, closing(read(database, snapshot, wanted)) as batches:
+        next(batches)
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND pid NOT IN (pg_backend_pid(), %s) AND query NOT LIKE '%%pg_export_snapshot%%'",
+            [snapshot.guard.info.backend_pid],
+        )
+        with pytest.raises(DatabaseUnavailable):
+            for _ in batches:
+                pass
+
+
+@READERS
+def test_a_statement_timeout_is_for_another_try(database, connection, read):
+    connection.execute("""
+        DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET statement_timeout = 300', current_database()); END $$
+    """)
+    with pytest.raises(TryAgain, match="57014"):
+        all_of(database, read, series(database, 10, "(x + length(pg_sleep(0.2)::text))::float8"))
+
+
+@READERS
+def test_a_snapshot_that_is_gone_is_for_another_try(database, connection, read):
+    wanted = series(database, 10)
+    with hold(database, wanted) as snapshot:
+        pass
+    wait_until(lambda: sessions(connection) == 0)
+    with pytest.raises(TryAgain, match="the session that held the snapshot is gone"):
+        list(read(database, snapshot, wanted))
+
+
+@READERS
+def test_a_source_that_writes_is_refused(database, connection, read):
+    connection.execute("CREATE SEQUENCE public.counter")
+    with pytest.raises(ConfigurationError, match="read-only transaction"):
+        all_of(database, read, series(database, 10, "nextval('public.counter')"))
+
+
+@READERS
+def test_a_server_that_is_gone_is_unavailable_and_no_password_is_told(database, read):
+    wanted = series(database, 10)
+    nowhere = Database("postgresql://somebody:canary@127.0.0.1:1/shop", deadline=0.1)
+    with hold(database, wanted) as snapshot, pytest.raises(DatabaseUnavailable) as raised:
+        list(read(nowhere, snapshot, wanted))
+    assert "canary" not in "".join(traceback.format_exception(raised.value))
+
+
+def test_a_wrong_password_is_not_permitted(database, database_url):
+    wanted = series(database, 10)
+    wrong = Database(make_conninfo(database_url, password="canary"), deadline=5)
+    with hold(database, wanted) as snapshot, pytest.raises(NotPermitted) as raised:
+        list(read_bulk(wrong, snapshot, wanted))
+    assert "canary" not in "".join(traceback.format_exception(raised.value))
+
+
+# Stopping early
+
+
+def sessions(connection: psycopg.Connection) -> int:
+    ours = "SELECT FROM pg_stat_activity WHERE application_name = 'segjob' AND datname = current_database()"
+    return len(connection.execute(ours).fetchall())
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    for _ in range(300):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it did not come to pass")
+
+
+def threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("segjob-read")]
+
+
+@READERS
+@pytest.mark.parametrize("way", ["closed", "abandoned", "broken"])
+def test_who_stops_early_leaves_no_session_and_no_thread(database, connection, read, way):
+    wanted = series(database, 3_000_000)
+    with hold(database, wanted) as snapshot:
+        batches: Iterator[pa.RecordBatch] | None = read(database, snapshot, wanted)
+        assert batches is not None
+        next(batches)
+        assert sessions(connection) == 3
+        if way == "closed":
+            assert isinstance(batches, Generator)
+            batches.close()
+        elif way == "broken":
+            assert isinstance(batches, Generator)
+            with pytest.raises(Stopped):
+                batches.throw(Stopped("SIGTERM"))
+        batches = None
+        gc.collect()
+        wait_until(lambda: sessions(connection) == 2)
+        assert threads() == []
+
+
+def test_a_signal_is_heard_while_the_server_computes(database):
+    def stop(*_):
+        raise Stopped("SIGTERM")
+
+    wanted = series(database, 3, "(x + length(pg_sleep(60)::text))::float8")
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        with hold(database, wanted) as snapshot:
+            began = time.monotonic()
+            signal.setitimer(signal.ITIMER_REAL, 0.5)
+            with pytest.raises(Stopped):
+                next(read_bulk(database, snapshot, wanted))
+            assert time.monotonic() - began < 5
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert threads() == []
+
+
+@READERS
+def test_a_read_leaves_nothing_behind(database, connection, read):
+    all_of(database, read, series(database, 1000))
+    wait_until(lambda: sessions(connection) == 0)
+    assert threads() == []

@@ -1,0 +1,293 @@
+"""The deployment files, as far as they can be held without an engine or a cluster."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from kubernetes_validate.utils import all_versions
+
+from segjob import config
+
+ROOT = Path(__file__).parents[2]
+KUBERNETES = ROOT / "deploy" / "kubernetes"
+COMPOSE = ROOT / "docker-compose.yml"
+HOW_TO = ROOT / "docs" / "how-to" / "kubernetes.md"
+FIRST_WITH_TIME_ZONES = (1, 27)
+CONFIGURATIONS = [KUBERNETES / "segjob.yaml", ROOT / "sql" / "demo" / "segjob.yaml"]
+SECRETS = "/run/secrets/segjob"  # where the job looks when SEGJOB_SECRETS_DIR says nothing
+URL = "postgresql://somebody@db.example/shop"
+
+needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl to render with")
+
+
+def documents(text: str) -> list[dict[str, Any]]:
+    return [document for document in yaml.safe_load_all(text) if document]
+
+
+def kustomization() -> dict[str, Any]:
+    return documents((KUBERNETES / "kustomization.yaml").read_text())[0]
+
+
+def resources() -> list[dict[str, Any]]:
+    return [found for name in kustomization()["resources"] for found in documents((KUBERNETES / name).read_text())]
+
+
+def cronjob() -> dict[str, Any]:
+    return next(resource for resource in resources() if resource["kind"] == "CronJob")
+
+
+def pod() -> dict[str, Any]:
+    return dict(cronjob()["spec"]["jobTemplate"]["spec"]["template"]["spec"])
+
+
+def containers() -> dict[str, dict[str, Any]]:
+    return {container["name"]: container for container in (*pod()["initContainers"], *pod()["containers"])}
+
+
+def volumes() -> dict[str, dict[str, Any]]:
+    return {volume["name"]: volume for volume in pod()["volumes"]}
+
+
+def mounts(container: str) -> dict[str, str]:
+    return {mount["mountPath"]: mount["name"] for mount in containers()[container]["volumeMounts"]}
+
+
+def services() -> dict[str, dict[str, Any]]:
+    return dict(yaml.safe_load(COMPOSE.read_text())["services"])
+
+
+def dockerfile(instruction: str) -> list[str]:
+    joined = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
+    return re.findall(rf"^{instruction}\s+(.*)$", joined, re.MULTILINE)
+
+
+def image_environment() -> dict[str, str]:
+    return dict(pair.split("=", 1) for line in dockerfile("ENV") for pair in line.split())
+
+
+def rendered(folder: Path) -> list[dict[str, Any]]:
+    done = subprocess.run(["kubectl", "kustomize", str(folder)], check=True, capture_output=True, text=True)
+    return documents(done.stdout)
+
+
+def refuse_invalid(manifests: list[dict[str, Any]], version: str) -> None:
+    for manifest in manifests:
+        kubernetes_validate.validate(manifest, version, strict=True)
+
+
+def kubernetes_versions() -> list[str]:
+    return [known for known in all_versions() if tuple(map(int, known.split(".")[:2])) >= FIRST_WITH_TIME_ZONES]
+
+
+# Kubernetes
+
+
+@pytest.mark.parametrize("version", kubernetes_versions())
+def test_every_manifest_is_valid_in_every_kubernetes_that_knows_time_zones(version):
+    refuse_invalid(resources(), version)
+
+
+def test_a_misspelt_field_would_be_refused():
+    wrong = cronjob()
+    wrong["spec"]["timezone"] = wrong["spec"].pop("timeZone")
+    with pytest.raises(kubernetes_validate.ValidationError):
+        refuse_invalid([wrong], kubernetes_versions()[-1])
+
+
+def test_the_kustomization_takes_every_file_of_its_folder():
+    generated = [name for generator in kustomization()["configMapGenerator"] for name in generator["files"]]
+    named = {*kustomization()["resources"], *generated, "kustomization.yaml"}
+    assert named == {file.name for file in KUBERNETES.iterdir()}
+
+
+def test_a_run_starts_once_at_the_local_time_and_never_beside_another():
+    spec = cronjob()["spec"]
+    assert spec["concurrencyPolicy"] == "Forbid"
+    assert spec["timeZone"]
+    assert spec["startingDeadlineSeconds"] >= 100  # fewer, and the controller may miss it between two of its looks
+    assert pod()["restartPolicy"] == "Never"
+    assert spec["jobTemplate"]["spec"]["backoffLimit"] > 0
+
+
+def test_the_schema_is_brought_up_to_date_before_the_job_runs():
+    assert [container["args"] for container in pod()["initContainers"]] == [["migrate"]]
+    assert [container["args"] for container in pod()["containers"]] == [["run", "--all"]]
+
+
+@pytest.mark.parametrize("name", ["migrate", "run"])
+def test_no_container_is_root_or_may_become_it_or_write_to_its_image(name):
+    security = containers()[name]["securityContext"]
+    assert pod()["securityContext"]["runAsNonRoot"] is True
+    assert pod()["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert security["readOnlyRootFilesystem"] is True
+    assert security["allowPrivilegeEscalation"] is False
+    assert security["capabilities"] == {"drop": ["ALL"]}
+
+
+@pytest.mark.parametrize("name", ["migrate", "run"])
+def test_every_container_says_what_it_needs_and_what_it_may_take(name):
+    asked = containers()[name]["resources"]
+    assert {"cpu", "memory"} <= asked["requests"].keys()
+    assert {"cpu", "memory"} <= asked["limits"].keys()
+
+
+@pytest.mark.parametrize("name", ["migrate", "run"])
+def test_every_mount_has_its_volume(name):
+    assert set(mounts(name).values()) <= volumes().keys()
+
+
+def test_the_spool_is_bounded_and_lies_where_the_configuration_says(monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", URL)
+    folder = config.load(KUBERNETES / "segjob.yaml").resources.spool_folder
+    assert "sizeLimit" in volumes()[mounts("run")[str(folder)]]["emptyDir"]
+
+
+@pytest.mark.parametrize("name", ["migrate", "run"])
+def test_each_container_finds_its_secret_where_the_job_looks_for_it(name):
+    secret = volumes()[mounts(name)[SECRETS]]["secret"]
+    assert [item["path"] for item in secret["items"]] == ["DATABASE_URL"]
+
+
+def test_the_job_never_sees_the_password_of_the_owner():
+    keys = {
+        name: {
+            item["key"]
+            for mount in mounts(name).values()
+            for item in volumes()[mount].get("secret", {}).get("items", [])
+        }
+        for name in containers()
+    }
+    assert keys == {"migrate": {"OWNER_DATABASE_URL"}, "run": {"DATABASE_URL"}}
+
+
+def test_no_password_stands_in_the_manifests():
+    assert not [resource["kind"] for resource in resources() if resource["kind"] == "Secret"]
+    assert not [name for name, container in containers().items() if "env" in container]
+
+
+@pytest.mark.parametrize("name", ["migrate", "run"])
+def test_the_image_looks_for_the_configuration_where_the_map_is_mounted(name):
+    file = Path(image_environment()["SEGJOB_CONFIG"])
+    assert (
+        volumes()[mounts(name)[str(file.parent)]]["configMap"]["name"]
+        == kustomization()["configMapGenerator"][0]["name"]
+    )
+    assert kustomization()["configMapGenerator"][0]["files"] == [file.name]
+
+
+@needs_kubectl
+@pytest.mark.parametrize("version", kubernetes_versions()[-1:])
+def test_what_kustomize_renders_is_valid_and_holds_the_configuration(version):
+    manifests = rendered(KUBERNETES)
+    refuse_invalid(manifests, version)
+    held = next(manifest for manifest in manifests if manifest["kind"] == "ConfigMap")
+    assert held["data"] == {"segjob.yaml": (KUBERNETES / "segjob.yaml").read_text()}
+
+
+@needs_kubectl
+def test_the_overlay_that_the_how_to_shows_renders(tmp_path):
+    overlay = next(
+        block
+        for block in re.findall(r"```yaml\n(.*?)```", HOW_TO.read_text(), re.DOTALL)
+        if "kind: Kustomization" in block
+    )
+    base = os.path.relpath(KUBERNETES, tmp_path.resolve())
+    (tmp_path / "kustomization.yaml").write_text(re.sub(r"(?m)^(\s+- )\S*deploy/kubernetes$", rf"\g<1>{base}", overlay))
+    (tmp_path / "segjob.yaml").write_text("segmentations: {}\n")
+    manifests = rendered(tmp_path)
+    refuse_invalid(manifests, kubernetes_versions()[-1])
+    assert {manifest["metadata"]["namespace"] for manifest in manifests} == {"analytics"}
+
+
+# The configurations
+
+
+@pytest.mark.parametrize("file", CONFIGURATIONS, ids=["kubernetes", "compose"])
+def test_every_configuration_that_is_deployed_is_valid(file, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", URL)
+    assert config.load(file).database.conninfo == URL
+
+
+# Docker
+
+
+def test_the_compose_file_is_valid():
+    schema = ["--builtin-schema", "vendor.compose-spec"]
+    done = subprocess.run(
+        [sys.executable, "-m", "check_jsonschema", *schema, str(COMPOSE)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_each_service_waits_for_the_one_before_it():
+    waits = {name: service.get("depends_on", {}) for name, service in services().items()}
+    assert waits == {
+        "postgres": {},
+        "migrate": {"postgres": {"condition": "service_healthy"}},
+        "job": {"migrate": {"condition": "service_completed_successfully"}},
+    }
+    assert services()["postgres"]["healthcheck"]["test"]
+
+
+def test_every_image_and_password_can_be_chosen_by_a_variable():
+    assert {service["image"] for service in services().values()} == {
+        "${SEGJOB_POSTGRES_IMAGE:-postgres:18}",
+        "${SEGJOB_IMAGE:-segjob}",
+    }
+    arguments = services()["migrate"]["build"]["args"]
+    assert arguments["BASE_IMAGE"] == "${SEGJOB_BASE_IMAGE:-python:3.11-slim}"
+    secrets = [
+        value for service in services().values() for name, value in service["environment"].items() if "PASSWORD" in name
+    ]
+    assert {secret.split(":-")[0] for secret in secrets} == {"${SEGJOB_POSTGRES_PASSWORD"}
+    assert len(secrets) == len(services())
+
+
+@pytest.mark.parametrize("name", ["migrate", "job"])
+def test_compose_gives_the_job_nothing_it_does_not_need(name):
+    assert services()[name]["read_only"] is True
+    assert services()[name]["cap_drop"] == ["ALL"]
+    assert services()[name]["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_everything_that_compose_mounts_is_there():
+    mounted = [volume.split(":")[0] for service in services().values() for volume in service.get("volumes", [])]
+    assert mounted
+    assert all((ROOT / path).exists() for path in mounted)
+
+
+def test_the_sample_is_made_by_every_file_of_the_demo_in_their_order():
+    included = re.findall(
+        r"^\\i /sample/(\S+)$", (ROOT / "deploy" / "compose" / "sample.sql").read_text(), re.MULTILINE
+    )
+    assert included == sorted(file.name for file in (ROOT / "sql" / "demo").glob("*.sql"))
+
+
+def test_every_stage_of_the_image_starts_from_the_base_that_was_chosen():
+    assert {line.split()[0] for line in dockerfile("FROM")} == {"${BASE_IMAGE}"}
+    assert "BASE_IMAGE=python:3.11-slim" in dockerfile("ARG")
+
+
+def test_the_image_runs_as_a_number_that_is_not_root():
+    assert dockerfile("USER") == ["65532:65532"]
+
+
+def test_the_arguments_that_compose_gives_are_those_of_the_dockerfile():
+    known = {line.split("=")[0] for line in dockerfile("ARG")}
+    assert services()["migrate"]["build"]["args"].keys() == known
+
+
+def test_the_build_gets_what_it_copies_and_nothing_else():
+    copied = [name for line in dockerfile("COPY") if "--from" not in line for name in line.split()[:-1]]
+    let_in = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    assert sorted(copied) == sorted(let_in)
+    assert all((ROOT / name).exists() for name in copied)
