@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -64,15 +63,14 @@ class Progress:
 
 @cache
 def logger() -> Any:
-    """Lines of time, level, event and key=value on stderr; plain where it is no terminal."""
+    """Lines of time, level, event and key=value on stderr; plain, so that they read the same everywhere."""
     import structlog
 
-    colors = sys.stderr.isatty() and "NO_COLOR" not in os.environ
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer(colors=colors),
+            structlog.dev.ConsoleRenderer(colors=False),
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -15,9 +14,9 @@ import pytest
 
 from segjob.postgres.connect import Database
 from tests import servers
+from tests.command import run_segjob
 
 ROOT = Path(__file__).parent.parent
-COMMAND_SECONDS = 120
 MALL = """
 CREATE TABLE public.mall_customer (
     customer_id integer PRIMARY KEY,
@@ -100,28 +99,6 @@ def mall(database_url: str, connection: psycopg.Connection, mall_csv: Path) -> s
     """The mall's customers as public.mall_customer in the fresh database, whose URL this is."""
     load_mall(connection, mall_csv)
     return database_url
-
-
-def run_segjob(
-    folder: Path,
-    database_url: str,
-    *arguments: str,
-    env: Mapping[str, str] | None = None,
-    stdin: str | None = None,
-    timeout: float = COMMAND_SECONDS,
-) -> subprocess.CompletedProcess[str]:
-    """Run the command as a user does: in a process and a folder of its own, with DATABASE_URL and little else set."""
-    inherited = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "TMPDIR") if name in os.environ}
-    return subprocess.run(
-        [sys.executable, "-m", "segjob", *arguments],
-        check=False,
-        cwd=folder,
-        env={**inherited, "HOME": str(folder), "LANG": "C.UTF-8", "DATABASE_URL": database_url, **(env or {})},
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-    )
 
 
 @pytest.fixture

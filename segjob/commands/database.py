@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
-
-from sqlalchemy import Connection
 
 from segjob.errors import ConfigurationError
 from segjob.postgres.connect import Database, Schemas
-from segjob.postgres.listing import is_migrated
+from segjob.postgres.listing import Session, is_migrated
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from segjob.config import Settings, settings
 
 
@@ -29,9 +31,20 @@ def open_place(place: settings.Database) -> Database:
     return Database(start(place.embedded_dir), schemas)
 
 
-def require_migrated(connection: Connection, database: Database) -> None:
-    """Commands that only read ask for the tables, not for the newest revision: they load no migrations."""
-    if not is_migrated(connection, database.schemas):
+def require_migrated(session: Session, database: Database) -> None:
+    """Commands that only read ask for the views, not for the newest revision: they load no migrations."""
+    if not is_migrated(session, database.schemas):
         raise ConfigurationError(
-            f"schema {database.schemas.private} is not there yet, or not for this role; run `segjob migrate`"
+            f"schema {database.schemas.public} has no segmentation yet, or none for this role; run `segjob migrate`"
         )
+
+
+@contextmanager
+def opened(settings: Settings, name: str) -> Iterator[tuple[Database, Connection]]:
+    """A transaction on the migrated database of a segmentation that the configuration has."""
+    settings.segmentation(name)
+    database = open_database(settings)
+    with database.reading() as session:
+        require_migrated(session, database)
+    with database.begin() as connection:
+        yield database, connection

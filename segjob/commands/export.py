@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from segjob.commands.database import open_database, require_migrated
+from segjob.commands.database import opened
 from segjob.config import Settings
 from segjob.errors import ConfigurationError, UsageError
 from segjob.postgres.export import read_labels
@@ -26,12 +26,9 @@ WRITERS = {".csv": pyarrow.csv.CSVWriter, ".parquet": pyarrow.parquet.ParquetWri
 
 def export(settings: Settings, name: str, version_id: int | None, out: Path) -> dict[str, Any]:
     """Write keys, segments, distances and silhouettes of a version to FILE.csv or FILE.parquet."""
-    settings.segmentation(name)
     if out.suffix not in WRITERS:
         raise UsageError(f"--out {out}: the file must end in .csv or .parquet")
-    database = open_database(settings)
-    with database.begin() as connection:
-        require_migrated(connection, database)
+    with opened(settings, name) as (database, connection):
         version = load_version(connection, name, version_id)
         part = Part(Names(database.schemas, name), version.version_id, stored_keys(connection, name))
     with read_labels(database, part) as batches:

@@ -15,18 +15,19 @@ def statuses(settings: Settings, name: str | None) -> list[dict[str, Any]]:
     if name:
         settings.segmentation(name)
     database = open_database(settings)
-    with database.begin() as connection:
-        require_migrated(connection, database)
-        return [listing.status(connection, one) for one in ([name] if name else settings.segmentations)]
+    with database.reading() as session:
+        require_migrated(session, database)
+        names = [name] if name else settings.segmentations
+        return [listing.status(session, database.schemas, one) for one in names]
 
 
 def versions(settings: Settings, name: str) -> list[dict[str, Any]]:
     """Every version of a segmentation, newest first."""
     settings.segmentation(name)
     database = open_database(settings)
-    with database.begin() as connection:
-        require_migrated(connection, database)
-        return listing.list_versions(connection, name)
+    with database.reading() as session:
+        require_migrated(session, database)
+        return listing.list_versions(session, database.schemas, name)
 
 
 def print_status(found: list[dict[str, Any]]) -> None:

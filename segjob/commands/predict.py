@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from segjob import console
 from segjob.clustering.features import by_feature, grid_matrix, specs_of, split_excluded
-from segjob.commands.database import open_database, require_migrated
+from segjob.commands.database import opened
 from segjob.config import Settings
 from segjob.errors import ConfigurationError, DataError, UsageError
 from segjob.postgres.versions import load_version
@@ -29,10 +29,7 @@ def predict(settings: Settings, name: str, values: dict[str, str], csv: Path | N
     DataError
         A value that can not be read as its feature's type.
     """
-    settings.segmentation(name)
-    database = open_database(settings)
-    with database.begin() as connection:
-        require_migrated(connection, database)
+    with opened(settings, name) as (_, connection):
         version = load_version(connection, name)
     table = read_csv(csv) if csv else pd.DataFrame([values], dtype=str)
     chunk = customers(version.model, table, strict=csv is None)

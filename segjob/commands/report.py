@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from segjob.commands.database import open_database, require_migrated
+from segjob.commands.database import opened
 from segjob.config import Settings
 from segjob.postgres.queries import query
 from segjob.postgres.versions import load_version
@@ -14,10 +14,7 @@ from segjob.report.page import render, write
 
 def report(settings: Settings, name: str, version_id: int | None, out: Path) -> dict[str, Any]:
     """Write the page of a version; the published one if none is named."""
-    settings.segmentation(name)
-    database = open_database(settings)
-    with database.begin() as connection:
-        require_migrated(connection, database)
+    with opened(settings, name) as (_, connection):
         version = load_version(connection, name, version_id)
         now = connection.execute(query("server_time")).scalar_one()
     write(render(version, generated_at=now), out)

@@ -2,47 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from segjob import console
 from segjob.commands.database import open_database, require_migrated
 from segjob.config import Settings
-from segjob.job.document import segments_document
-from segjob.postgres.versions import load_version
-from segjob.records import Version
+from segjob.postgres import listing
 
 
 def version_document(settings: Settings, name: str, version_id: int | None) -> dict[str, Any]:
     """The segments, centroids and scores of a version; the published one if none is named."""
     settings.segmentation(name)
     database = open_database(settings)
-    with database.begin() as connection:
-        require_migrated(connection, database)
-        return document(load_version(connection, name, version_id))
-
-
-def document(version: Version) -> dict[str, Any]:
-    """A version as JSON."""
-    return {
-        "segmentation": version.segmentation,
-        "version_id": version.version_id,
-        "parent_version_id": version.parent_version_id,
-        "status": version.status,
-        "created_at": version.created_at,
-        "published_at": version.published_at,
-        "data_as_of": version.data_as_of,
-        "n_customers": version.n_customers,
-        "n_unlabelled": version.n_unlabelled,
-        "n_segments": len(version.segments),
-        "inertia": version.inertia,
-        "silhouette": asdict(version.silhouette),
-        "davies_bouldin": version.davies_bouldin,
-        "calinski_harabasz": version.calinski_harabasz,
-        "seed": version.seed,
-        "stages": [asdict(stage) for stage in version.stages],
-        "segments": segments_document(version),
-    }
+    with database.reading() as session:
+        require_migrated(session, database)
+        return listing.show(session, database.schemas, name, version_id)
 
 
 def print_version(found: dict[str, Any]) -> None:

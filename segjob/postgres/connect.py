@@ -7,14 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import psycopg
-from sqlalchemy import Connection, Engine, create_engine
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
+from psycopg.rows import dict_row
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from segjob.errors import ConfigurationError, DatabaseUnavailable, DataError, NotPermitted, SegjobError, TryAgain
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
 
 CONNECT_DEADLINE = 10.0  # seconds until a server that does not answer is given up
 
@@ -50,6 +52,9 @@ class Database:
     @cached_property
     def engine(self) -> Engine:
         """SQLAlchemy's engine; the tables of `tables.py` find their schemas through it."""
+        from sqlalchemy import create_engine  # a third of a second, which commands that only list do without
+        from sqlalchemy.pool import NullPool
+
         engine = create_engine("postgresql+psycopg://", creator=self.open, poolclass=NullPool)
         return engine.execution_options(schema_translate_map={"$private": self.schemas.private})
 
@@ -65,6 +70,13 @@ class Database:
         """One transaction: committed when the block ends, rolled back when it raises; driver errors are translated."""
         with translated(), self.engine.begin() as connection:
             yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[psycopg.Cursor[dict[str, Any]]]:
+        """One read-only transaction of the driver's own, which gives rows as mappings; no SQLAlchemy is loaded."""
+        with translated(), self.open() as connection:
+            connection.read_only = True
+            yield connection.cursor(row_factory=dict_row)
 
     @contextmanager
     def autocommit(self) -> Iterator[Connection]:
@@ -152,7 +164,7 @@ MEANINGS: tuple[tuple[str, type[SegjobError]], ...] = (
 
 def database_error(error: BaseException) -> SegjobError:
     """Translate a driver's error. DETAIL and CONTEXT are left out: they may hold values of customers."""
-    driver = error.orig if isinstance(error, DBAPIError) else error
+    driver = getattr(error, "orig", error)  # SQLAlchemy's errors carry the driver's
     if not isinstance(driver, psycopg.Error):
         return SegjobError(f"unexpected {type(error).__name__}")
     state = driver.sqlstate or ("08006" if isinstance(driver, psycopg.OperationalError) else "")
@@ -179,5 +191,12 @@ def translated() -> Iterator[None]:
     """Turn driver errors into the job's own, with the cause kept."""
     try:
         yield
-    except (DBAPIError, psycopg.Error) as error:
+    except driver_errors() as error:
         raise database_error(error) from error
+
+
+def driver_errors() -> tuple[type[Exception], ...]:
+    """The driver's errors, as they are and as SQLAlchemy wraps them; asked for only when something was raised."""
+    from sqlalchemy.exc import DBAPIError
+
+    return (psycopg.Error, DBAPIError)

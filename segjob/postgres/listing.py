@@ -1,51 +1,78 @@
-"""What `versions` and `status` print: plain rows, so that these commands start fast."""
+"""What `status`, `versions` and `show` print; without SQLAlchemy and numpy, so that they start fast."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, select
+import psycopg
 
+from segjob.errors import DataError
 from segjob.postgres.connect import Schemas
-from segjob.postgres.queries import query, quote
-from segjob.postgres.runs import last_run, last_success
-from segjob.postgres.tables import published, version
+from segjob.postgres.queries import quote, sql
+
+Session = psycopg.Cursor[dict[str, Any]]
 
 
-def list_versions(connection: Connection, segmentation: str) -> list[dict[str, Any]]:
+def rows(session: Session, schemas: Schemas, name: str, **arguments: Any) -> list[dict[str, Any]]:
+    """The answer to one of the named statements."""
+    (statement,) = sql(name, public=quote(schemas.public), private=quote(schemas.private))
+    return session.execute(statement.encode(), arguments).fetchall()
+
+
+def first(found: list[dict[str, Any]]) -> dict[str, Any] | None:
+    return found[0] if found else None
+
+
+def list_versions(session: Session, schemas: Schemas, segmentation: str) -> list[dict[str, Any]]:
     """Every version of a segmentation, newest first."""
-    c = version.c
-    columns = (
-        c.version_id, c.status, c.created_at, c.published_at, c.data_as_of, c.n_customers, c.n_unlabelled,
-        c.n_segments, c.inertia, c.silhouette, c.silhouette_low, c.silhouette_high, c.silhouette_method,
-        c.silhouette_n_sampled, c.seed, c.run_id, c.parent_version_id,
-    )  # fmt: skip
-    chosen = select(*columns).where(c.segmentation == segmentation).order_by(c.version_id.desc())
-    return [dict(row) for row in connection.execute(chosen).mappings()]
+    return rows(session, schemas, "list_versions", segmentation=segmentation)
 
 
-def status(connection: Connection, segmentation: str) -> dict[str, Any]:
+def status(session: Session, schemas: Schemas, segmentation: str) -> dict[str, Any]:
     """What is published, since when, how good, how the last run went, and what is due."""
-    pointer = select(published).where(published.c.segmentation == segmentation)
-    row = connection.execute(pointer).one_or_none()
-    current = None
-    if row:
-        c = version.c
-        chosen = select(
-            c.version_id, c.data_as_of, c.n_customers, c.n_unlabelled, c.n_segments, c.inertia,
-            c.silhouette, c.silhouette_low, c.silhouette_high, c.silhouette_method, c.silhouette_n_sampled,
-        ).where(c.segmentation == segmentation, c.version_id == row.version_id)  # fmt: skip
-        current = {**connection.execute(chosen).mappings().one(), "published_at": row.published_at}
+    freshness = first(rows(session, schemas, "freshness", segmentation=segmentation))
     return {
         "segmentation": segmentation,
-        "published": current,
-        "last_run": last_run(connection, segmentation),
-        "last_success_at": last_success(connection, segmentation),
-        "due": [] if row else ["run"],
+        "published": first(rows(session, schemas, "published_version", segmentation=segmentation)),
+        "last_run": first(rows(session, schemas, "last_run", segmentation=segmentation)),
+        "last_success_at": freshness and freshness["last_success_at"],
+        "due": due(freshness),
     }
 
 
-def is_migrated(connection: Connection, schemas: Schemas) -> bool:
-    """Whether `segjob migrate` has made the tables."""
-    relation = f"{quote(schemas.private)}.alembic_version"
-    return bool(connection.execute(query("has_relation"), {"relation": relation}).scalar_one())
+def due(freshness: dict[str, Any] | None) -> list[str]:
+    """The commands that somebody should call."""
+    if freshness is None:
+        return ["migrate", "run"]
+    return ["run"] if freshness["fit_due"] else []
+
+
+def show(session: Session, schemas: Schemas, segmentation: str, version_id: int | None) -> dict[str, Any]:
+    """A version with its segments and their centroids; the published one if none is named.
+
+    Raises
+    ------
+    DataError
+        There is no such version, or nothing is published.
+    """
+    found = first(rows(session, schemas, "show_version", segmentation=segmentation, version_id=version_id))
+    if found is None:
+        raise no_version(segmentation, version_id)
+    silhouette = {
+        "value": found.pop("silhouette"),
+        **{key: found.pop(f"silhouette_{key}") for key in ("low", "high", "method", "n_sampled", "exact")},
+    }
+    identity = {"segmentation": segmentation, "version_id": found["version_id"]}
+    return {**found, "silhouette": silhouette, "segments": rows(session, schemas, "show_segments", **identity)}
+
+
+def no_version(segmentation: str, version_id: int | None) -> DataError:
+    if version_id is None:
+        return DataError(f"segmentation {segmentation} has no published version; `segjob run {segmentation}` makes one")
+    return DataError(f"{segmentation} has no version {version_id}; see `segjob versions {segmentation}`")
+
+
+def is_migrated(session: Session, schemas: Schemas) -> bool:
+    """Whether `segjob migrate` has made the views, as far as this role may see."""
+    relation = f"{quote(schemas.public)}.segmentation"
+    return bool(rows(session, schemas, "is_migrated", relation=relation)[0]["present"])

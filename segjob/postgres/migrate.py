@@ -16,7 +16,6 @@ from sqlalchemy import Connection, select, text
 from segjob.errors import ConfigurationError, NotPermitted
 from segjob.postgres import tables
 from segjob.postgres.connect import Database, Schemas
-from segjob.postgres.listing import is_migrated
 from segjob.postgres.queries import Names, literal, query, quote, sql
 from segjob.postgres.shapes import Shape, stored_shape
 from segjob.shipped import migrations_dir
@@ -188,7 +187,7 @@ def check_ours(connection: Connection, schemas: Schemas) -> None:
         query("view_comment"), {"relation": f"{quote(schemas.public)}.segmentation"}
     ).scalar_one()
     ours = {
-        schemas.private: is_migrated(connection, schemas),
+        schemas.private: has_version_table(connection, schemas),
         schemas.public: str(comment).startswith(OURS),
     }
     for schema, known in ours.items():
@@ -222,9 +221,14 @@ def head_revision() -> str:
     return head
 
 
+def has_version_table(connection: Connection, schemas: Schemas) -> bool:
+    relation = f"{quote(schemas.private)}.alembic_version"
+    return bool(connection.execute(query("has_relation"), {"relation": relation}).scalar_one())
+
+
 def current_revision(connection: Connection, schemas: Schemas) -> str | None:
     """The revision that the database has; None before the first migration."""
-    if not is_migrated(connection, schemas):
+    if not has_version_table(connection, schemas):
         return None
     return connection.execute(
         text(f"SELECT version_num FROM {quote(schemas.private)}.alembic_version")

@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache
-
-from sqlalchemy import TextClause, text
-from sqlalchemy.dialects import postgresql
+from typing import TYPE_CHECKING
 
 from segjob.postgres.connect import Schemas
 from segjob.shipped import sql_dir
 
-FILES = ("runtime.sql", "segmentation.sql")
+if TYPE_CHECKING:
+    from sqlalchemy import TextClause
 
-preparer = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-call]
+FILES = ("listing.sql", "runtime.sql", "segmentation.sql")
 
 
 @dataclass(frozen=True)
@@ -53,13 +52,15 @@ def sql(name: str, /, **identifiers: str) -> list[str]:
 
 def query(name: str, /, **identifiers: str) -> TextClause:
     """The one statement called `name`, to be executed with bound parameters."""
+    from sqlalchemy import text
+
     (statement,) = sql(name, **identifiers)
     return text(statement)
 
 
 def quote(identifier: str) -> str:
     """Quote an identifier, always, so that what is printed looks the same for `mall` and for `Mall`."""
-    return preparer.quote_identifier(identifier)
+    return '"' + identifier.replace('"', '""') + '"'
 
 
 def literal(value: str) -> str:

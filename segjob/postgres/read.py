@@ -6,7 +6,7 @@ numbers ("n:", float64, NaN for whatever is missing), then categories ("c:", tex
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from functools import partial
@@ -38,7 +38,7 @@ UNDECODABLE = "holds text that is not valid in its encoding: correct it in the s
 
 def read_bulk(
     database: Database, snapshot: Snapshot, plan: ReadPlan, batch_bytes: int = BATCH_BYTES
-) -> Generator[pa.RecordBatch]:
+) -> Generator[pa.RecordBatch, None, None]:
     """Read through ADBC's binary COPY, one batch ahead of the caller.
 
     The driver works in a thread of its own, so that a signal reaches the caller while the server is silent. Whoever

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, insert, update
 
 from segjob import __version__
 from segjob.postgres.tables import run
@@ -32,16 +31,3 @@ def finish_run(connection: Connection, run_id: int, status: str, **values: Any) 
     """Say how a run ended; `values` are columns of the run."""
     ended = update(run).where(run.c.run_id == run_id)
     connection.execute(ended.values(status=status, finished_at=func.clock_timestamp(), **values))
-
-
-def last_run(connection: Connection, segmentation: str) -> dict[str, Any] | None:
-    c = run.c
-    columns = (c.run_id, c.kind, c.status, c.started_at, c.finished_at, c.version_id, c.exit_code, c.error, c.warnings)
-    chosen = select(*columns).where(c.segmentation == segmentation).order_by(c.run_id.desc()).limit(1)
-    row = connection.execute(chosen).mappings().one_or_none()
-    return dict(row) if row else None
-
-
-def last_success(connection: Connection, segmentation: str) -> datetime | None:
-    ended = select(func.max(run.c.finished_at)).where(run.c.segmentation == segmentation, run.c.status == "succeeded")
-    return connection.execute(ended).scalar()

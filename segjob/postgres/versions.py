@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Row, func, insert, select
 
-from segjob.errors import DataError
+from segjob.postgres.listing import no_version
 from segjob.postgres.tables import centroid, feature_profile, published, sample_row, segment, version
 from segjob.records import Centroid, Model, ModelColumn, SampleRow, Score, Segment, Stage, Version
 
@@ -115,11 +115,12 @@ def load_version(connection: Connection, segmentation: str, version_id: int | No
     DataError
         There is no such version, or nothing is published.
     """
-    version_id = version_id or published_version(connection, segmentation)
-    chosen = [version.c.segmentation == segmentation, version.c.version_id == version_id]
+    pointer = select(published.c.version_id).where(published.c.segmentation == segmentation).scalar_subquery()
+    wanted = pointer if version_id is None else version_id
+    chosen = [version.c.segmentation == segmentation, version.c.version_id == wanted]
     row = connection.execute(select(version).where(*chosen)).one_or_none()
     if row is None:
-        raise DataError(f"{segmentation} has no version {version_id}; see `segjob versions {segmentation}`")
+        raise no_version(segmentation, version_id)
     return Version(
         segmentation=segmentation,
         version_id=row.version_id,
@@ -143,14 +144,6 @@ def load_version(connection: Connection, segmentation: str, version_id: int | No
         status=row.status,
         published_at=row.published_at,
     )
-
-
-def published_version(connection: Connection, segmentation: str) -> int:
-    pointer = select(published.c.version_id).where(published.c.segmentation == segmentation)
-    version_id = connection.execute(pointer).scalar()
-    if version_id is None:
-        raise DataError(f"segmentation {segmentation} has no published version; `segjob run {segmentation}` makes one")
-    return int(version_id)
 
 
 def load_published(connection: Connection, segmentation: str) -> Version | None:

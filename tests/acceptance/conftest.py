@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 from tests import servers
-from tests.conftest import load_mall, run_segjob
+from tests.command import run_segjob
+from tests.conftest import load_mall
 
 Segjob = Callable[..., "subprocess.CompletedProcess[str]"]
 MALL = {
