@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from segjob.errors import SegjobError
@@ -79,7 +80,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
     contents = [list(row) for row in rows]
     grid = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for index, column in enumerate(columns):
-        numeric = bool(contents) and all(isinstance(row[index], int | float | None) for row in contents)
+        numeric = bool(contents) and all(isinstance(row[index], int | float | Decimal | None) for row in contents)
         grid.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in contents:
         grid.add_row(*(plain(cell) for cell in row))
@@ -94,7 +95,7 @@ def plain(cell: Any) -> str:
         return "yes" if cell else "no"
     if isinstance(cell, float):
         return number(cell)
-    if isinstance(cell, int):
+    if isinstance(cell, int | Decimal):
         return f"{cell:,}"
     if isinstance(cell, datetime):
         return cell.strftime("%Y-%m-%d %H:%M:%S%z")

@@ -131,3 +131,14 @@ FROM {part} AS l
 JOIN {private}.segment AS s
     ON s.segmentation = {name} AND s.version_id = {version_id} AND s.segment_id = l.segment_id
 ORDER BY {keys}
+
+-- name: loose_parts
+-- Tables of one segmentation's versions that are not attached: they do not go with the partitioned table.
+SELECT c.relname
+FROM pg_catalog.pg_class AS c
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE
+    n.nspname = :schema
+    AND c.relkind = 'r'
+    AND NOT c.relispartition
+    AND pg_catalog.starts_with(c.relname::text, :prefix)

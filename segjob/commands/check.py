@@ -80,7 +80,7 @@ def check_segmentation(database: Database, settings: Settings, name: str, checks
     segmentation = settings.segmentation(name)
     with checks.of(f"{name}: columns and types") as say, database.begin() as connection:
         plan = plan_source(connection, segmentation, {})
-        say(f"key {', '.join(f'{key.name} {key.type}' for key in plan.keys)}; {len(plan.features)} features")
+        say(f"key {', '.join(f'{key.name} {key.type}' for key in plan.keys)}; {len(plan.features)} feature(s)")
     if checks.error is not None:
         return
     with checks.of(f"{name}: schema"), database.begin() as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from segjob.commands.migrate import migrate
 from segjob.commands.report import report
 from segjob.commands.run import Wanted, print_result, run_all
 from segjob.config import Settings, load
+from segjob.config.fields import EMBEDDED
 from segjob.errors import ConfigurationError
 from segjob.postgres.connect import Database
 from segjob.postgres.queries import query
@@ -29,7 +31,8 @@ SELECT s.segment_id, t.segment FROM segments.shop AS s JOIN shop.customer_truth 
 
 def demo(directory: Path, as_json: bool) -> None:
     """Do what a user would do, step by step, and print it."""
-    settings = load(write_configuration(directory))
+    url = f"{EMBEDDED}{(directory / 'postgres').absolute()}"  # whatever DATABASE_URL says: the demo has its own
+    settings = load(write_configuration(directory), {"database": {"url": url}})
     database = open_database(settings)
     make_shop(database)
     for sentence in migrate(settings, "head"):
@@ -76,8 +79,9 @@ def print_demo(database: Database, result: dict[str, Any], agreement: float, pag
         for path in sorted((sql_dir() / "examples").glob("*.sql")):
             print_answer(connection, path.read_text().strip())
     print(f"report: {page}")
-    print(f"psql:   python -m segjob.postgres.embedded {settings.database.embedded_dir}")
-    print(f"again:  segjob run {NAME} --config {settings.file}")
+    programs = Path(sys.executable).parent
+    print(f"psql:   {programs / 'python'} -m segjob.postgres.embedded {settings.database.embedded_dir}")
+    print(f"again:  {programs / 'segjob'} run {NAME} --config {settings.file}")
 
 
 def print_answer(connection: Connection, statement: str) -> None:

@@ -76,7 +76,7 @@ def init(path: Path | None, url: str | None, table: str | None, key: str | None,
         close = nearest(chosen_key, (*candidate.numbers, *candidate.texts))
         raise ConfigurationError(f"{candidate.source} has no column {chosen_key} that could be a key; {close}")
     write_new(path, render(candidate, chosen_key, place.embedded_dir))
-    return f"wrote {path}; next: segjob check, segjob migrate, segjob run {segmentation_name(candidate)}"
+    return f"wrote {path}; next: segjob migrate, segjob check, segjob run {segmentation_name(candidate)}"
 
 
 def refuse_existing(path: Path) -> None:

@@ -52,10 +52,11 @@ def print_results(results: list[dict[str, Any]]) -> None:
 
 def print_result(result: dict[str, Any]) -> None:
     """What a person wants to know after a run."""
-    version = f"version {result['version_id']}" if result["version_id"] else "dry run"
+    version = f"version {result['version_id']} {result['status']}" if result["version_id"] else "dry run"
+    without = f", {result['n_unlabelled']:,} without a segment" if result["n_unlabelled"] else ""
     print(
-        f"{result['segmentation']}, {version} {result['status']}: {result['n_customers']:,} customers in "
-        f"{result['n_segments']} segments, {result['seconds']['total']:.1f} s"
+        f"{result['segmentation']}, {version}: {result['n_customers']:,} customers in "
+        f"{result['n_segments']} segments{without}, {result['seconds']['total']:.1f} s"
     )
     print(f"inertia {console.number(result['inertia'])}, {silhouette_sentence(result['silhouette'])}")
     print_segments(result["segments"])

@@ -29,9 +29,11 @@ class NotYet:
     refused: Callable[[Any], bool] = lambda value: value is not None and value is not False
 
 
+CONNECTIONS = 4  # lock, guard, leader and reader
 ANY_SEGMENTATION = "segmentations.*"
 NOT_YET = (
     NotYet("database.source_url", "this release reads the customers from database.url"),
+    NotYet("resources.connections", "this release opens four; remove the key", lambda value: value != CONNECTIONS),
     NotYet(f"{ANY_SEGMENTATION}.parallel_safe", "this release reads a view or query in one stream"),
     NotYet(
         f"{ANY_SEGMENTATION}.n_clusters",

@@ -103,7 +103,12 @@ class Resources(Model):
     @property
     def spool_folder(self) -> Path:
         """The folder that takes what does not fit into memory."""
-        return self.spool_dir or Path(tempfile.gettempdir())
+        try:
+            return self.spool_dir or Path(tempfile.gettempdir())
+        except FileNotFoundError as error:
+            raise ConfigurationError(
+                "resources.spool_dir: no temporary folder can be written to; name a folder that can"
+            ) from error
 
 
 class Settings(Model):

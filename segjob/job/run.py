@@ -151,6 +151,7 @@ def read(task: Task) -> Customers:
             read_customers(task.database, task.plan, segmentation.feature_specs(), resources, task.budget)
         )
         facts["rows"] = customers.n_rows
+    pa.default_memory_pool().release_unused()
     least = segmentation.n_clusters
     if isinstance(least, int) and customers.labelled.n_rows < least:
         raise DataError(f"{customers.labelled.n_rows} customers can not make {least} segments; lower n_clusters")
@@ -168,6 +169,7 @@ def fit(task: Task, customers: Customers) -> Fitted:
         prepared = fitting.prepare(customers, plan, spool)
         fitted = fitting.fit_customers(customers, plan, prepared, task.segmentation, task.device)
         facts["full_passes"] = fitted.fit.n_full_passes
+    pa.default_memory_pool().release_unused()
     return fitted
 
 

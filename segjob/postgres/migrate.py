@@ -46,6 +46,8 @@ def migrate(database: Database, shapes: Sequence[Shape], grants: Grants, revisio
         connection.execute(query("lock_timeout"))
         check_ours(connection, database.schemas)
         before = current_revision(connection, database.schemas)
+        if revision == "base" and before:
+            remove_segmentations(connection, database.schemas)
         for statement in create_schemas(connection, database.schemas):
             connection.execute(text(statement))
         config = alembic_config(database.schemas, connection)
@@ -65,6 +67,19 @@ def move(config: Config, revision: str) -> None:
     )
     above = {step.revision for step in script.iterate_revisions(context.get_current_revision(), "base")}
     (command.downgrade if revision == "base" or revision in above else command.upgrade)(config, revision)
+
+
+def remove_segmentations(connection: Connection, schemas: Schemas) -> None:
+    """Who goes down to nothing wants the objects of every segmentation gone as well."""
+    for segmentation in connection.execute(select(tables.segmentation.c.segmentation)).scalars().all():
+        names = Names(schemas, segmentation)
+        refuse_dependents(connection, names)
+        arguments = {"schema": schemas.private, "prefix": names.part_prefix}
+        loose = connection.execute(query("loose_parts"), arguments).scalars().all()
+        parts = [f"{quote(schemas.private)}.{quote(part)}" for part in loose]
+        statements = [*sql("drop_views", **names.identifiers()), *sql("drop_label_table", **names.identifiers())]
+        for statement in [*statements, *(one for part in parts for one in sql("drop_part", part=part))]:
+            connection.execute(text(statement))
 
 
 def bring_up_to_date(connection: Connection, schemas: Schemas, shapes: Sequence[Shape], grants: Grants) -> list[str]:

@@ -115,6 +115,10 @@ SETTING_LATER_KEYS = [
         "segjob.yaml: database.source_url: not yet: this release reads the customers from database.url",
     ),
     (
+        {"resources": {"connections": 2}, **shop()},
+        "segjob.yaml: resources.connections: not yet: this release opens four; remove the key",
+    ),
+    (
         shop(n_clusters={"min": 3, "max": 12}),
         f"{SHOP}.n_clusters: not yet: this release does not choose the number of segments; give one number",
     ),
@@ -236,7 +240,7 @@ def test_the_schema_states_the_defaults_of_the_contract(schema: dict[str, Any]) 
 def test_the_schema_says_what_comes_later(schema: dict[str, Any]) -> None:
     later = {f"{model}.{name}" for model, name, value, _ in properties(schema) if "Not yet: " in value["description"]}
     expected = {f"Segmentation.{key}" for key in (*LATER, "n_clusters", "parallel_safe")}
-    assert later == expected | {"Database.source_url"}
+    assert later == expected | {"Database.source_url", "Resources.connections"}
 
 
 def test_the_example_fits_the_schema_as_a_tool_sees_it(project: Project, schema: dict[str, Any]) -> None:
