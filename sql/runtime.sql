@@ -22,6 +22,7 @@ ANALYZE {relation}
 ANALYZE ONLY {relation}
 
 -- name: attach_part
+-- The partition is complete before anyone can see it; its CHECK has done its work then.
 ALTER TABLE {label} ATTACH PARTITION {part} FOR VALUES IN ({version_id});
 ALTER TABLE {part} DROP CONSTRAINT version_bound
 

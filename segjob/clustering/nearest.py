@@ -33,6 +33,11 @@ def resolve_device(asked: str) -> tuple[str, str | None]:
     return "cpu", "there is no CUDA device, so the CPU does the work" if asked == "cuda" else None
 
 
+def use_threads(n_threads: int) -> None:
+    """Compute with so many threads: torch would take every core that it sees, and a container may use fewer."""
+    torch.set_num_threads(n_threads)
+
+
 def as_rows(matrix: np.ndarray | Tensor, device: str) -> Tensor:
     """Rows as a tensor on the device, in the type in which they came."""
     if isinstance(matrix, Tensor):

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from segjob.clustering.kmeans import Fit, fit
 from segjob.clustering.labels import LabelPass
+from segjob.clustering.nearest import use_threads
 from segjob.clustering.plan import FeaturePlan, plan_features
 from segjob.clustering.profile import centroids, sample_rows, segment_medians
 from segjob.clustering.scores import calinski_harabasz, davies_bouldin
@@ -23,6 +24,18 @@ from segjob.job.customers import Customers
 from segjob.palette import color_of
 from segjob.postgres.columns import ReadPlan
 from segjob.records import Chunk, Labels, Model, Segment, Version
+
+__all__ = [
+    "Fitted",
+    "Identity",
+    "Labelling",
+    "build_version",
+    "fit_customers",
+    "plan_customers",
+    "prepare",
+    "prepared_schema",
+    "use_threads",
+]
 
 
 @dataclass(frozen=True)

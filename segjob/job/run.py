@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from segjob.config.resources import available_cores
 from segjob.config.segmentation import Segmentation
 from segjob.engine.spool import Budget, Spool
 from segjob.errors import DataError
@@ -163,6 +164,7 @@ def fit(task: Task, customers: Customers) -> Fitted:
     from segjob.job import fitting
 
     with task.progress.phase("fit") as facts:
+        fitting.use_threads(available_cores())
         plan = fitting.plan_customers(customers, task.segmentation, task.plan)
         folder = task.settings.resources.spool_folder
         spool = task.spools.enter_context(Spool(fitting.prepared_schema(plan), task.budget, folder))

@@ -8,15 +8,15 @@ import psycopg
 
 from segjob.errors import DataError
 from segjob.postgres.connect import Schemas
-from segjob.postgres.queries import quote, sql
+from segjob.postgres.queries import driver_query, quote
 
 Session = psycopg.Cursor[dict[str, Any]]
 
 
 def rows(session: Session, schemas: Schemas, name: str, **arguments: Any) -> list[dict[str, Any]]:
     """The answer to one of the named statements."""
-    (statement,) = sql(name, public=quote(schemas.public), private=quote(schemas.private))
-    return session.execute(statement.encode(), arguments).fetchall()
+    statement = driver_query(name, public=quote(schemas.public), private=quote(schemas.private))
+    return session.execute(statement, arguments).fetchall()
 
 
 def first(found: list[dict[str, Any]]) -> dict[str, Any] | None:

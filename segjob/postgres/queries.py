@@ -13,7 +13,7 @@ from segjob.shipped import sql_dir
 if TYPE_CHECKING:
     from sqlalchemy import TextClause
 
-FILES = ("listing.sql", "runtime.sql", "segmentation.sql")
+FILES = ("listing.sql", "reading.sql", "runtime.sql", "segmentation.sql")
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,12 @@ def query(name: str, /, **identifiers: str) -> TextClause:
 
     (statement,) = sql(name, **identifiers)
     return text(statement)
+
+
+def driver_query(name: str, /, **identifiers: str) -> bytes:
+    """The same for the driver itself, which takes bytes for a text that nobody composed at run time."""
+    (statement,) = sql(name, **identifiers)
+    return statement.encode()
 
 
 def quote(identifier: str) -> str:

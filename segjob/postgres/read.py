@@ -26,7 +26,8 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 from segjob.errors import DatabaseUnavailable, DataError, SegjobError, TryAgain
 from segjob.postgres.columns import ReadPlan
 from segjob.postgres.connect import MEANINGS, SESSION, Database, connection_error, without_password, without_values
-from segjob.postgres.snapshot import NO_TIMEOUTS, Snapshot
+from segjob.postgres.queries import driver_query
+from segjob.postgres.snapshot import Snapshot
 
 BATCH_BYTES = 8 * 2**20
 CHUNK_ROWS = 16_384
@@ -79,7 +80,9 @@ def read_plain(
         session = opened.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         with session.begin():
             import_snapshot(snapshot, partial(session.exec_driver_sql, execution_options=literally))
-            session.exec_driver_sql(f"{EXACT_FLOATS};{NO_TIMEOUTS}", execution_options=literally).close()
+            session.exec_driver_sql(
+                f"{EXACT_FLOATS};{driver_query('no_timeouts').decode()}", execution_options=literally
+            ).close()
             streamed = literally | {"stream_results": True}
             with closing(session.exec_driver_sql(plan.sql, execution_options=streamed)) as result:
                 # Asked of the result: SQLAlchemy passes over yield_per among the options of driver-level text.
@@ -95,7 +98,7 @@ def bulk_session(database: Database, snapshot: Snapshot) -> Iterator[adbc.AdbcCo
     """A session of the bulk driver with the job's settings, in a transaction on the snapshot."""
     handle, opened = open_bulk(database)
     with handle, opened as session:
-        execute(session, f"{SESSION}{EXACT_FLOATS};{NO_TIMEOUTS}")
+        execute(session, SESSION + session_settings())
         execute(session, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         import_snapshot(snapshot, partial(execute, session))
         yield session
@@ -148,6 +151,11 @@ def cancelled(statement: adbc.AdbcStatement) -> Iterator[None]:
 
 
 # What both readers do
+
+
+def session_settings() -> str:
+    """What a session sets before it reads."""
+    return f"{EXACT_FLOATS};{driver_query('no_timeouts').decode()}"
 
 
 def import_snapshot(snapshot: Snapshot, execute: Callable[[str], object]) -> None:

@@ -17,24 +17,9 @@ from psycopg import IsolationLevel
 from segjob.errors import ConfigurationError, TryAgain
 from segjob.postgres.columns import ReadPlan
 from segjob.postgres.connect import Database, database_error, translated
+from segjob.postgres.queries import driver_query
 
 FIRST_USER_OID = 16384  # what is below belongs to the system
-
-# Nothing may end a session that waits while others read. Settings that this server does not know are passed over.
-NO_TIMEOUTS = """
-SELECT set_config(name, '0', false) FROM pg_catalog.pg_settings
- WHERE name IN ('idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')
-"""
-LOCKED_RELATIONS = """
-SELECT c.oid::bigint, format('%%I.%%I', n.nspname, c.relname), pg_catalog.pg_relation_filenode(c.oid)::bigint
-  FROM pg_catalog.pg_locks l
-  JOIN pg_catalog.pg_class c ON c.oid = l.relation
-  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- WHERE l.locktype = 'relation' AND l.pid = pg_catalog.pg_backend_pid() AND l.granted
-   AND c.oid >= %s AND c.relkind IN ('r', 'm', 'p', 'f', 'v')
- ORDER BY 1
-"""
-EXPORT = "SELECT pg_catalog.pg_export_snapshot(), pg_catalog.transaction_timestamp()"
 
 
 @dataclass(frozen=True)
@@ -111,7 +96,7 @@ def session(database: Database, isolation: IsolationLevel) -> Iterator[psycopg.C
     connection = database.open()
     try:
         with translated():
-            connection.execute(NO_TIMEOUTS)
+            connection.execute(driver_query("no_timeouts"))
             connection.commit()
             connection.isolation_level = isolation
             connection.read_only = True
@@ -143,12 +128,14 @@ def estimate(guard: psycopg.Connection, plan: ReadPlan) -> int:
 
 def locked_relations(guard: psycopg.Connection) -> tuple[Relation, ...]:
     """What the guard has locked, by its own account of locks, with the files that hold the rows."""
-    return tuple(Relation(*row) for row in guard.execute(LOCKED_RELATIONS, [FIRST_USER_OID]))
+    return tuple(
+        Relation(*row) for row in guard.execute(driver_query("locked_relations"), {"first_user_oid": FIRST_USER_OID})
+    )
 
 
 def export(leader: psycopg.Connection) -> tuple[str, datetime]:
     """Take the snapshot, and a name for it that other sessions can import."""
-    row = leader.execute(EXPORT).fetchone()
+    row = leader.execute(driver_query("export_snapshot")).fetchone()
     if row is None:
         raise AssertionError("unreachable: the SELECT has one row")
     return row

@@ -17,7 +17,8 @@ from sqlalchemy.dialects import registry
 
 from segjob.errors import ConfigurationError
 from segjob.postgres.columns import Description, SourceColumn, nearest
-from segjob.postgres.connect import database_error, translated
+from segjob.postgres.connect import database_error, driver_of, translated
+from segjob.postgres.queries import driver_query
 from segjob.records import SourceSpec
 
 # Bad values and writing are data errors elsewhere; here they can only come from the text of the configuration.
@@ -26,28 +27,6 @@ ESCAPED_COLON = "\0"  # stands for it, as no SQL has this character
 PYFORMAT: Dialect = registry.load("postgresql.psycopg")()
 
 RELATIONS = {"r": "table", "v": "view", "m": "materialized view", "p": "partitioned table", "f": "foreign table"}
-
-FIND_RELATION = """
-SELECT format('%%I.%%I', n.nspname, c.relname), c.relkind::text
-  FROM pg_catalog.pg_class c
-  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- WHERE c.oid = pg_catalog.to_regclass(%s)
-"""
-ALL_RELATIONS = """
-SELECT c.relname, format('%I.%I', n.nspname, c.relname)
-  FROM pg_catalog.pg_class c
-  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- WHERE c.relkind IN ('r', 'v', 'm', 'p', 'f') AND NOT c.relispartition
-   AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-   AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')
- ORDER BY 1, 2
-"""
-NAMES_OF_TYPES = """
-SELECT format_type(declared, CASE WHEN declared = base THEN modifier END), format_type(base, NULL), t.typtype::text
-  FROM unnest(%s::oid[], %s::oid[], %s::int[]) WITH ORDINALITY AS f(declared, base, modifier, place)
-  JOIN pg_catalog.pg_type t ON t.oid = base
- ORDER BY place
-"""
 
 
 def describe(connection: Connection, source: SourceSpec) -> Description:
@@ -60,9 +39,7 @@ def describe(connection: Connection, source: SourceSpec) -> Description:
     NotPermitted
         No privilege, or row-level security would hide customers.
     """
-    driver = connection.connection.driver_connection
-    if not isinstance(driver, psycopg.Connection):
-        raise TypeError("a source is described through psycopg")
+    driver = driver_of(connection)
     with translated(), driver.transaction(force_rollback=True):
         driver.execute("SET TRANSACTION READ ONLY")
         from_sql = find_from(driver, source)
@@ -83,7 +60,7 @@ def find_from(driver: psycopg.Connection, source: SourceSpec) -> str:
 def find_relation(driver: psycopg.Connection, name: str) -> str:
     """The relation's schema-qualified and quoted name."""
     with explained(driver, f"source {name}"):
-        found = driver.execute(FIND_RELATION, [name]).fetchone()
+        found = driver.execute(driver_query("find_relation"), {"name": name}).fetchone()
     if found is None:
         raise ConfigurationError(f"source {name}: there is no such relation{nearest_relation(driver, name)}")
     if found[1] not in RELATIONS:
@@ -103,8 +80,12 @@ def find_columns(driver: psycopg.Connection, from_sql: str) -> tuple[SourceColum
         f"SELECT ARRAY[{', '.join(f'pg_typeof(q.c{i})::oid' for i in places)}]::oid[] FROM (SELECT) AS one"
         f" LEFT JOIN (SELECT * FROM {from_sql} LIMIT 0) AS q({', '.join(f'c{i}' for i in places)}) ON true".encode()
     ).fetchone()
-    base, modifiers = [result.ftype(i) for i in places], [result.fmod(i) for i in places]
-    types = driver.execute(NAMES_OF_TYPES, [declared[0] if declared else [], base, modifiers]).fetchall()
+    asked = {
+        "declared": declared[0] if declared else [],
+        "base": [result.ftype(i) for i in places],
+        "modifiers": [result.fmod(i) for i in places],
+    }
+    types = driver.execute(driver_query("names_of_types"), asked).fetchall()
     names = [(result.fname(i) or b"").decode() for i in places]
     return tuple(SourceColumn(name, *three) for name, three in zip(names, types, strict=True))
 
@@ -186,6 +167,6 @@ def advice(driver: psycopg.Connection, what: str, error: psycopg.Error) -> str:
 def nearest_relation(driver: psycopg.Connection, name: str) -> str:
     """A hint with the relations whose names come nearest, in whatever schema they are."""
     candidates: dict[str, str] = {}
-    for relation, full in driver.execute(ALL_RELATIONS):
+    for relation, full in driver.execute(driver_query("all_relations")):
         candidates[relation] = f"{candidates[relation]} or {full}" if relation in candidates else full
     return nearest(name.replace('"', "").rpartition(".")[2], candidates)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 
@@ -63,6 +65,26 @@ def test_no_server(configure: Configure, segjob: Segjob) -> None:
     assert error["status"] == "failed"
     assert (error["error"]["code"], error["error"]["exit_code"]) == ("unavailable", 69)
     assert "hidden-canary" not in done.stdout + done.stderr
+
+
+def test_a_wrong_password_is_refused_at_once_and_told_nowhere(mall: str, configure: Configure, segjob: Segjob) -> None:
+    configure({"mall": MALL})
+    place = urlsplit(mall)
+    assert place.password
+    wrong = mall.replace(f":{place.password}@", ":wrong-canary@", 1)
+    began = time.monotonic()
+    done = segjob("run", "mall", "--json", env={"DATABASE_URL": wrong})
+    refused(done, 77, "password authentication failed")
+    assert time.monotonic() - began < 8, "it was tried again"
+    assert "wrong-canary" not in done.stdout + done.stderr
+
+
+def test_a_database_that_does_not_exist_is_a_matter_of_configuration(
+    mall: str, configure: Configure, segjob: Segjob
+) -> None:
+    configure({"mall": MALL})
+    name = urlsplit(mall).path.removeprefix("/")
+    refused(segjob("run", "mall", env={"DATABASE_URL": mall.replace(name, "nothing_here")}), 78, "nothing_here")
 
 
 def test_an_empty_table(mall_project: str, segjob: Segjob, connection: psycopg.Connection) -> None:

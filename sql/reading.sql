@@ -1,0 +1,77 @@
+-- What is asked of the server around reading: the source, the locks, the snapshot. Parameters are the driver's,
+-- %(name)s; a per cent sign of SQL's own is doubled where there are parameters.
+
+-- name: find_relation
+-- The relation's full, quoted name and its kind, if there is one.
+SELECT format('%%I.%%I', n.nspname, c.relname), c.relkind::text
+FROM pg_catalog.pg_class AS c
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.oid = pg_catalog.to_regclass(%(name)s)
+
+-- name: all_relations
+-- Every relation that could be meant, for a hint.
+SELECT c.relname, format('%I.%I', n.nspname, c.relname)
+FROM pg_catalog.pg_class AS c
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE
+    c.relkind IN ('r', 'v', 'm', 'p', 'f')
+    AND NOT c.relispartition
+    AND n.nspname !~ '^pg_'
+    AND n.nspname <> 'information_schema'
+    AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+ORDER BY 1, 2
+
+-- name: names_of_types
+-- The declared and the base type of each column in words, and the kind of the base type.
+SELECT format_type(declared, CASE WHEN declared = base THEN modifier END), format_type(base, NULL), t.typtype::text
+FROM
+    unnest(%(declared)s::oid[], %(base)s::oid[], %(modifiers)s::int[])
+    WITH ORDINALITY AS f (declared, base, modifier, place)
+JOIN pg_catalog.pg_type AS t ON t.oid = base
+ORDER BY place
+
+-- name: no_timeouts
+-- Nothing may end a session that waits while others read. Settings that this server does not know are passed over.
+SELECT set_config(name, '0', false)
+FROM pg_catalog.pg_settings
+WHERE name IN ('idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')
+
+-- name: locked_relations
+-- What this session has locked, by its own account of locks, with the files that hold the rows.
+SELECT c.oid::bigint, format('%%I.%%I', n.nspname, c.relname), pg_catalog.pg_relation_filenode(c.oid)::bigint
+FROM pg_catalog.pg_locks AS l
+JOIN pg_catalog.pg_class AS c ON c.oid = l.relation
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE
+    l.locktype = 'relation'
+    AND l.pid = pg_catalog.pg_backend_pid()
+    AND l.granted
+    AND c.oid >= %(first_user_oid)s
+    AND c.relkind IN ('r', 'm', 'p', 'f', 'v')
+ORDER BY 1
+
+-- name: export_snapshot
+SELECT pg_catalog.pg_export_snapshot(), pg_catalog.transaction_timestamp()
+
+-- name: try_lock
+SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended(%(lock)s, 0))
+
+-- name: unlock
+SELECT pg_catalog.pg_advisory_unlock(pg_catalog.hashtextextended(%(lock)s, 0))
+
+-- name: who_holds_lock
+-- pg_locks shows the two halves of the number, and 1 for locks that were asked for by one number.
+SELECT
+    l.pid = pg_catalog.pg_backend_pid() AS ours,
+    a.pid,
+    a.application_name,
+    to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') AS since
+FROM (SELECT pg_catalog.hashtextextended(%(lock)s, 0) AS number) AS n
+JOIN pg_catalog.pg_locks AS l
+    ON l.locktype = 'advisory'
+    AND l.granted
+    AND l.objsubid = 1
+    AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+    AND l.classid::bigint = (n.number >> 32) & 4294967295
+    AND l.objid::bigint = n.number & 4294967295
+LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
