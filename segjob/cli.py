@@ -150,7 +150,7 @@ def run(
     everything: All = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Do all but write, print what would change.")] = False,
     no_publish: Annotated[bool, typer.Option("--no-publish", help="Keep the version staged.")] = False,
-    no_prune: Annotated[bool, typer.Option("--no-prune", help="Drop no old versions.")] = False,
+    no_prune: Annotated[bool, typer.Option("--no-prune", help="Leave older versions attached.")] = False,
     param: ParamOption = None,
     config: ConfigOption = None,
     database_url: UrlOption = None,
@@ -161,7 +161,9 @@ def run(
     from segjob.commands.run import Wanted, print_results, run_all
 
     chosen = settings(context, config, database_url)
-    wanted = Wanted(chosen_names(chosen, names, everything), pairs(param), dry_run, publish=not no_publish)
+    wanted = Wanted(
+        chosen_names(chosen, names, everything), pairs(param), dry_run, publish=not no_publish, prune=not no_prune
+    )
     results, exit_code = run_all(chosen, wanted)
     document = results[0] if len(results) == 1 else results
     console.show(document, as_json, lambda _: print_results(results))

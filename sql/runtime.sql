@@ -39,19 +39,35 @@ SELECT EXISTS (
     WHERE inhparent = pg_catalog.to_regclass(:label) AND inhrelid = pg_catalog.to_regclass(:part)
 )
 
--- name: orphan_parts
--- Tables of versions that never got their row: a run died before it stored its version.
+-- name: loose_parts
+-- Tables of one segmentation's versions that are not attached.
 SELECT c.relname
 FROM pg_catalog.pg_class AS c
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE
     n.nspname = :schema
     AND c.relkind = 'r'
+    AND NOT c.relispartition
     AND pg_catalog.starts_with(c.relname::text, :prefix)
-    AND NOT EXISTS (
-        SELECT FROM {private}.version AS v
-        WHERE v.segmentation = :segmentation AND c.relname = :prefix || v.version_id
-    )
+
+-- name: attached_parts
+-- The partitions of the label table with their versions; a detach that was interrupted is pending.
+SELECT c.relname, substr(c.relname, length(:prefix) + 1)::integer, i.inhdetachpending
+FROM pg_catalog.pg_inherits AS i
+JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid
+WHERE i.inhparent = pg_catalog.to_regclass(:label)
+ORDER BY 2
+
+-- name: detach_part
+-- Readers go on: it waits for those who may still see the partition, and takes no lock that stops new ones.
+ALTER TABLE {label} DETACH PARTITION {part} CONCURRENTLY
+
+-- name: finish_detach
+-- What is left of an interrupted one.
+ALTER TABLE {label} DETACH PARTITION {part} FINALIZE
+
+-- name: session_lock_timeout
+SET lock_timeout = '500ms'
 
 -- name: move_pointer
 -- Compare and swap: only while the parent is still published, and only by a later run than the one that published it.
@@ -132,14 +148,3 @@ FROM {part} AS l
 JOIN {private}.segment AS s
     ON s.segmentation = {name} AND s.version_id = {version_id} AND s.segment_id = l.segment_id
 ORDER BY {keys}
-
--- name: loose_parts
--- Tables of one segmentation's versions that are not attached: they do not go with the partitioned table.
-SELECT c.relname
-FROM pg_catalog.pg_class AS c
-JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-WHERE
-    n.nspname = :schema
-    AND c.relkind = 'r'
-    AND NOT c.relispartition
-    AND pg_catalog.starts_with(c.relname::text, :prefix)

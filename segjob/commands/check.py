@@ -15,8 +15,8 @@ from segjob.config import Settings
 from segjob.errors import ConfigurationError, DataError, NotPermitted, SegjobError
 from segjob.job.source import plan_source, shape_of
 from segjob.postgres.connect import Database, driver_of
-from segjob.postgres.migrate import check_up_to_date
 from segjob.postgres.queries import Names, query
+from segjob.postgres.shapes import check_up_to_date
 from segjob.postgres.snapshot import estimate
 
 

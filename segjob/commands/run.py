@@ -22,6 +22,7 @@ class Wanted:
     params: dict[str, str] = field(default_factory=dict)
     dry_run: bool = False
     publish: bool = True
+    prune: bool = True
 
 
 def run_all(settings: Settings, wanted: Wanted) -> tuple[list[dict[str, Any]], int]:
@@ -30,7 +31,7 @@ def run_all(settings: Settings, wanted: Wanted) -> tuple[list[dict[str, Any]], i
     One alone may raise; among several, a failed one leaves its document and the next goes on.
     """
     database = open_database(settings)
-    order = Order(wanted.params, wanted.dry_run, wanted.publish)
+    order = Order(wanted.params, wanted.dry_run, wanted.publish, wanted.prune)
     results, exit_code = [], 0
     for name in wanted.names:
         try:

@@ -16,6 +16,7 @@ from segjob.clustering.profile import centroids, sample_rows, segment_medians
 from segjob.clustering.scores import calinski_harabasz, davies_bouldin
 from segjob.clustering.silhouette import Silhouette, silhouette
 from segjob.clustering.summary import SegmentSummary
+from segjob.config.resources import available_cores
 from segjob.config.segmentation import Segmentation
 from segjob.engine.chunks import decode_matrix, matrix_batch, matrix_schema
 from segjob.engine.local import LocalPopulation, zip_populations
@@ -24,18 +25,6 @@ from segjob.job.customers import Customers
 from segjob.palette import color_of
 from segjob.postgres.columns import ReadPlan
 from segjob.records import Chunk, Labels, Model, Segment, Version
-
-__all__ = [
-    "Fitted",
-    "Identity",
-    "Labelling",
-    "build_version",
-    "fit_customers",
-    "plan_customers",
-    "prepare",
-    "prepared_schema",
-    "use_threads",
-]
 
 
 @dataclass(frozen=True)
@@ -88,7 +77,8 @@ def fit_customers(
     segmentation: Segmentation,
     device: str,
 ) -> Fitted:
-    """Find the centres."""
+    """Find the centres, on the cores that this process may use."""
+    use_threads(available_cores())
     sample = plan.prepare(customers.survey.sample.rows)
     n_clusters = segmentation.n_clusters
     assert isinstance(n_clusters, int)

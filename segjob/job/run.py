@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from segjob.config.resources import available_cores
 from segjob.config.segmentation import Segmentation
 from segjob.engine.spool import Budget, Spool
 from segjob.errors import DataError
@@ -20,10 +19,11 @@ from segjob.job.source import plan_source, shape_of
 from segjob.postgres.columns import ReadPlan
 from segjob.postgres.connect import Database
 from segjob.postgres.locks import Lock, fit_lock
-from segjob.postgres.migrate import check_up_to_date
 from segjob.postgres.publish import attach, publish
 from segjob.postgres.queries import Names
+from segjob.postgres.retention import detach_old
 from segjob.postgres.runs import finish_run, start_run
+from segjob.postgres.shapes import check_up_to_date
 from segjob.postgres.versions import load_published, next_version, store_version
 from segjob.postgres.write import Part, drop_orphans, label_batch, load_part
 from segjob.progress import Progress
@@ -43,6 +43,7 @@ class Order:
     params: Mapping[str, str] = field(default_factory=dict)
     dry_run: bool = False
     publish: bool = True
+    prune: bool = True
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,6 @@ def fit(task: Task, customers: Customers) -> Fitted:
     from segjob.job import fitting
 
     with task.progress.phase("fit") as facts:
-        fitting.use_threads(available_cores())
         plan = fitting.plan_customers(customers, task.segmentation, task.plan)
         folder = task.settings.resources.spool_folder
         spool = task.spools.enter_context(Spool(fitting.prepared_schema(plan), task.budget, folder))
@@ -228,8 +228,11 @@ def score(
 
 
 def make_visible(task: Task, lock: Lock, part: Part, version: Version, record: Record) -> Version:
-    """Attach the labels, and move the pointer."""
+    """Attach the labels, and move the pointer. Older versions than the parent go out of the planner's sight first."""
     with task.progress.phase("publish"):
+        if task.order.prune:
+            keep = {part.version_id, version.parent_version_id or part.version_id}
+            record.warnings += detach_old(task.database, part.names, keep)
         attach(task.database, part)
         lock.verify()
         finished = record.columns(task.progress)

@@ -17,7 +17,8 @@ from segjob.errors import ConfigurationError, NotPermitted
 from segjob.postgres import tables
 from segjob.postgres.connect import Database, Schemas
 from segjob.postgres.queries import Names, literal, query, quote, sql
-from segjob.postgres.shapes import Shape, stored_shape
+from segjob.postgres.shapes import REVISION, Shape, current_revision, has_version_table, stored_shape
+from segjob.postgres.write import loose_parts
 from segjob.shipped import migrations_dir
 
 OURS = "segjob: "
@@ -54,7 +55,7 @@ def migrate(database: Database, shapes: Sequence[Shape], grants: Grants, revisio
         (command.upgrade if revision == "head" else move)(config, revision)
         after = current_revision(connection, database.schemas)
         done = [] if before == after else [f"schema version {before or 'none'} -> {after or 'none'}"]
-        if after == head_revision():
+        if after == REVISION:
             done += bring_up_to_date(connection, database.schemas, shapes, grants)
         return done
 
@@ -74,9 +75,7 @@ def remove_segmentations(connection: Connection, schemas: Schemas) -> None:
     for segmentation in connection.execute(select(tables.segmentation.c.segmentation)).scalars().all():
         names = Names(schemas, segmentation)
         refuse_dependents(connection, names)
-        arguments = {"schema": schemas.private, "prefix": names.part_prefix}
-        loose = connection.execute(query("loose_parts"), arguments).scalars().all()
-        parts = [f"{quote(schemas.private)}.{quote(part)}" for part in loose]
+        parts = [f"{quote(schemas.private)}.{quote(part)}" for part in loose_parts(connection, names)]
         statements = [*sql("drop_views", **names.identifiers()), *sql("drop_label_table", **names.identifiers())]
         for statement in [*statements, *(one for part in parts for one in sql("drop_part", part=part))]:
             connection.execute(text(statement))
@@ -230,45 +229,6 @@ def alembic_config(schemas: Schemas, connection: Connection | None = None, outpu
     return config
 
 
-def head_revision() -> str:
-    head = ScriptDirectory(str(migrations_dir())).get_current_head()
-    assert head is not None
-    return head
-
-
-def has_version_table(connection: Connection, schemas: Schemas) -> bool:
-    relation = f"{quote(schemas.private)}.alembic_version"
-    return bool(connection.execute(query("has_relation"), {"relation": relation}).scalar_one())
-
-
-def current_revision(connection: Connection, schemas: Schemas) -> str | None:
-    """The revision that the database has; None before the first migration."""
-    if not has_version_table(connection, schemas):
-        return None
-    return connection.execute(
-        text(f"SELECT version_num FROM {quote(schemas.private)}.alembic_version")
-    ).scalar_one_or_none()
-
-
-def check_up_to_date(connection: Connection, schemas: Schemas, shape: Shape | None = None) -> None:
-    """Refuse to work on a schema that `segjob migrate` has not brought up to date (78)."""
-    current, head = current_revision(connection, schemas), head_revision()
-    if current != head:
-        known = {step.revision for step in ScriptDirectory(str(migrations_dir())).walk_revisions()}
-        if current and current not in known:
-            raise ConfigurationError(f"the schema has version {current}, newer than this program knows; update segjob")
-        raise ConfigurationError(f"the schema has version {current or 'none'}, not {head}; run `segjob migrate`")
-    if shape is None:
-        return
-    stored = stored_shape(connection, shape.segmentation)
-    if stored is None:
-        raise ConfigurationError(f"segmentation {shape.segmentation} is new; run `segjob migrate`")
-    if stored != shape:
-        raise ConfigurationError(
-            f"segmentation {shape.segmentation}: names or types of key or feature columns changed; run `segjob migrate`"
-        )
-
-
 def migration_sql(database: Database, shapes: Sequence[Shape], grants: Grants) -> str:
     """All that `migrate` would execute now, as a script for a DBA; the database is only read."""
     with database.begin() as connection:
@@ -278,7 +238,7 @@ def migration_sql(database: Database, shapes: Sequence[Shape], grants: Grants) -
         steps = list(pending(connection, database.schemas, shapes, grants, fresh=current is None))
     upgrade = io.StringIO()
     config = alembic_config(database.schemas, output=upgrade)
-    if current != head_revision():
+    if current != REVISION:
         command.upgrade(config, f"{current}:head" if current else "head", sql=True)
     statements = [f"{statement};" for _, part in steps for statement in part]
     script = [*(f"{schema};" for schema in schemas), upgrade.getvalue().strip(), "BEGIN;", *statements, "COMMIT;"]

@@ -1,14 +1,19 @@
-"""What the objects of a segmentation were made for: the names and types of its key and feature columns."""
+"""What the objects in the database were made for, and whether that is what is wanted now."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, text
 
 from segjob.errors import ConfigurationError
 from segjob.postgres import tables
+from segjob.postgres.connect import Schemas
+from segjob.postgres.queries import query, quote
 from segjob.records import FeatureColumn, KeyColumn
+
+REVISION = "0001"
+"""The newest migration, so that a run need not load Alembic to know it; a test holds it."""
 
 
 @dataclass(frozen=True)
@@ -43,3 +48,31 @@ def stored_keys(connection: Connection, segmentation: str) -> tuple[KeyColumn, .
     if stored is None:
         raise ConfigurationError(f"segmentation {segmentation} is new; run `segjob migrate`")
     return stored.keys
+
+
+def has_version_table(connection: Connection, schemas: Schemas) -> bool:
+    relation = f"{quote(schemas.private)}.alembic_version"
+    return bool(connection.execute(query("has_relation"), {"relation": relation}).scalar_one())
+
+
+def current_revision(connection: Connection, schemas: Schemas) -> str | None:
+    """The revision that the database has; None before the first migration."""
+    if not has_version_table(connection, schemas):
+        return None
+    return connection.execute(
+        text(f"SELECT version_num FROM {quote(schemas.private)}.alembic_version")
+    ).scalar_one_or_none()
+
+
+def check_up_to_date(connection: Connection, schemas: Schemas, shape: Shape | None = None) -> None:
+    """Refuse to work on a schema that `segjob migrate` has not brought up to date (78)."""
+    current = current_revision(connection, schemas)
+    if current is not None and current > REVISION:
+        raise ConfigurationError(f"the schema has version {current}, newer than this program knows; update segjob")
+    if current != REVISION:
+        raise ConfigurationError(f"the schema has version {current or 'none'}, not {REVISION}; run `segjob migrate`")
+    if shape is not None and stored_shape(connection, shape.segmentation) != shape:
+        name = shape.segmentation
+        known = stored_shape(connection, name) is not None
+        what = "names or types of key or feature columns changed" if known else "it is new"
+        raise ConfigurationError(f"segmentation {name}: {what}; run `segjob migrate`")

@@ -10,11 +10,12 @@ import pyarrow as pa
 from pgpq import ArrowToPostgresBinaryEncoder
 from psycopg import sql as compose
 from psycopg.errors import UniqueViolation
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 
 from segjob.errors import DataError, InternalError
 from segjob.postgres.connect import driver_of
 from segjob.postgres.queries import Names, query, quote, sql
+from segjob.postgres.tables import version
 from segjob.records import KeyColumn, Labels
 
 LABEL_COLUMNS = ("distance", "segment_id", "runner_up_segment_id", "simplified_silhouette")
@@ -115,15 +116,17 @@ def copy_in(connection: Connection, part: Part, batches: Iterable[pa.RecordBatch
         return cursor.rowcount
 
 
+def loose_parts(connection: Connection, names: Names) -> list[str]:
+    """Tables of versions that are not attached to the label table."""
+    arguments = {"schema": names.schemas.private, "prefix": names.part_prefix}
+    return list(connection.execute(query("loose_parts"), arguments).scalars())
+
+
 def drop_orphans(connection: Connection, names: Names) -> list[str]:
     """Drop tables of versions that were never stored, left by a run that died; returns their names."""
-    arguments = {
-        "schema": names.schemas.private,
-        "prefix": names.part_prefix,
-        "segmentation": names.segmentation,
-    }
-    statement = query("orphan_parts", private=quote(names.schemas.private))
-    orphans = list(connection.execute(statement, arguments).scalars())
+    stored = select(version.c.version_id).where(version.c.segmentation == names.segmentation)
+    known = {f"{names.part_prefix}{version_id}" for version_id in connection.execute(stored).scalars()}
+    orphans = [part for part in loose_parts(connection, names) if part not in known]
     for orphan in orphans:
         table = f"{quote(names.schemas.private)}.{quote(orphan)}"
         connection.execute(text(sql("drop_part", part=table)[0]))
