@@ -51,12 +51,12 @@ WHERE
     AND pg_catalog.starts_with(c.relname::text, :prefix)
 
 -- name: attached_parts
--- The partitions of the label table with their versions; a detach that was interrupted is pending.
-SELECT c.relname, substr(c.relname, length(:prefix) + 1)::integer, i.inhdetachpending
+-- The partitions of the label table with their versions; a detach that was interrupted is pending and comes first.
+SELECT c.relname, substr(c.relname, length(:prefix) + 1)::integer AS version_id, i.inhdetachpending
 FROM pg_catalog.pg_inherits AS i
 JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid
 WHERE i.inhparent = pg_catalog.to_regclass(:label)
-ORDER BY 2
+ORDER BY i.inhdetachpending DESC, version_id
 
 -- name: detach_part
 -- Readers go on: it waits for those who may still see the partition, and takes no lock that stops new ones.

@@ -25,22 +25,19 @@ class Attached:
 
 
 def detach_old(database: Database, names: Names, keep: set[int]) -> list[str]:
-    """Detach all versions but some; returns a sentence for each that a long reader is still in the way of.
+    """Detach all versions but some; returns a sentence if a long reader is in the way.
 
     The next call finishes what this one could not: an interrupted detach has left the label table already, and only
-    waits for whoever may still read it.
+    waits for whoever may still read it. There can be one such at a time, so the first that has to wait ends the round.
     """
-    waiting = []
     with database.autocommit() as connection:
-        connection.execute(text(sql("session_lock_timeout")[0]))
         found = connection.execute(query("attached_parts"), {"label": names.label, "prefix": names.part_prefix}).all()
-    for part in (Attached(*row) for row in found):
-        if part.version_id not in keep:
-            try:
-                detach(database, names, part)
-            except TryAgain:
-                waiting.append(f"a long transaction keeps version {part.version_id} attached; the next run detaches it")
-    return waiting
+    for part in (Attached(*row) for row in found if row.version_id not in keep):
+        try:
+            detach(database, names, part)
+        except TryAgain:
+            return [f"a long transaction keeps version {part.version_id} attached; the next run detaches it"]
+    return []
 
 
 def detach(database: Database, names: Names, part: Attached) -> None:
