@@ -47,6 +47,11 @@ class Fitted:
     sample: np.ndarray  # (s, d) float32 grid coordinates
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should know of the features and of the fit."""
+        return (*self.plan.warnings, *self.fit.warnings)
+
+    @property
     def segment_ids(self) -> tuple[int, ...]:
         """From 1, the largest segment first."""
         return tuple(range(1, len(self.fit.centers) + 1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from segjob.config.segmentation import Segmentation
 from segjob.engine.spool import Budget, Spool
-from segjob.errors import DataError
+from segjob.errors import DataError, TryAgain
 from segjob.job.customers import Customers, read_customers
 from segjob.job.document import changes, result_document
 from segjob.job.recording import Record, recorded
@@ -19,7 +19,7 @@ from segjob.job.source import plan_source, shape_of
 from segjob.postgres.columns import ReadPlan
 from segjob.postgres.connect import Database
 from segjob.postgres.locks import Lock, fit_lock
-from segjob.postgres.publish import attach, publish
+from segjob.postgres.publish import analyze_labels, attach, publish
 from segjob.postgres.queries import Names
 from segjob.postgres.retention import detach_old
 from segjob.postgres.runs import finish_run, start_run
@@ -112,7 +112,7 @@ def execute(task: Task, lock: Lock, record: Record) -> dict[str, Any]:
     customers = read(task)
     record.rows_read = customers.n_rows
     fitted = fit(task, customers)
-    record.warnings += warnings_of(task, fitted)
+    record.warnings += warned(task, fitted.warnings)
     lock.verify()
     part, parent = next_part(task)
     labelling = write_labels(task, part, customers, fitted)
@@ -133,7 +133,7 @@ def rehearse(task: Task) -> dict[str, Any]:
     """Do all but write, and tell what would change."""
     customers = read(task)
     fitted = fit(task, customers)
-    warnings = warnings_of(task, fitted)
+    warnings = warned(task, fitted.warnings)
     labelling = labels_of(task, customers, fitted)
     with task.progress.phase("label"):
         for _ in labelling:
@@ -175,11 +175,12 @@ def fit(task: Task, customers: Customers) -> Fitted:
     return fitted
 
 
-def warnings_of(task: Task, fitted: Fitted) -> list[str]:
-    warnings = [*fitted.plan.warnings, *fitted.fit.warnings]
-    for sentence in warnings:
+def warned(task: Task, sentences: Iterable[str]) -> list[str]:
+    """Say the warnings; the run keeps them as well."""
+    said = list(sentences)
+    for sentence in said:
         task.progress.warn(sentence)
-    return warnings
+    return said
 
 
 def labels_of(task: Task, customers: Customers, fitted: Fitted) -> Labelling:
@@ -232,9 +233,18 @@ def make_visible(task: Task, lock: Lock, part: Part, version: Version, record: R
     with task.progress.phase("publish"):
         if task.order.prune:
             keep = {part.version_id, version.parent_version_id or part.version_id}
-            record.warnings += detach_old(task.database, part.names, keep)
+            record.warnings += warned(task, detach_old(task.database, part.names, keep))
         attach(task.database, part)
         lock.verify()
         finished = record.columns(task.progress)
         published_at = publish(task.database, part, record.run_id, version.parent_version_id, finished)
+        analyze(task, record)
     return replace(version, status="published", published_at=published_at)
+
+
+def analyze(task: Task, record: Record) -> None:
+    """Give the planner its statistics. The version is published: nothing that happens here takes that back."""
+    try:
+        analyze_labels(task.database, task.names)
+    except TryAgain as error:
+        record.warnings += warned(task, [f"the label table could not be analysed: {error}"])

@@ -70,7 +70,6 @@ def publish(
         )
         finish_run(connection, run_id, "succeeded", version_id=part.version_id, exit_code=0, **finished)
         connection.execute(query("notify"), {"payload": json.dumps(identity | {"publication": number})})
-    analyze_labels(database, part.names)
     return published_at
 
 

@@ -28,6 +28,6 @@ def start_run(connection: Connection, segmentation: str, kind: str, config_hash:
 
 
 def finish_run(connection: Connection, run_id: int, status: str, **values: Any) -> None:
-    """Say how a run ended; `values` are columns of the run."""
-    ended = update(run).where(run.c.run_id == run_id)
+    """Say how a run ended, once: what happens after it was published does not undo that. `values` are its columns."""
+    ended = update(run).where(run.c.run_id == run_id, run.c.status == "running")
     connection.execute(ended.values(status=status, finished_at=func.clock_timestamp(), **values))

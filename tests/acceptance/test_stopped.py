@@ -14,6 +14,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from segjob.postgres.connect import Database
+from segjob.postgres.runs import finish_run
 from tests.acceptance.conftest import MALL
 
 SLOW = {
@@ -98,3 +100,18 @@ def test_a_run_that_was_killed_is_marked_lost_by_the_next(
     assert last_run(connection) == [("slow", "lost", None), ("slow", "succeeded", 0)]
     assert connection.execute("SELECT to_regclass('segjob.\"label_slow$7\"')").fetchone() == (None,)
     assert connection.execute("SELECT count(*) FROM segments.slow").fetchone() == (200,)
+
+
+def test_what_was_published_stays_so_when_the_run_is_stopped_afterwards(
+    mall: str,
+    configure: Callable[..., Path],
+    succeed: Callable[..., str],
+    connection: psycopg.Connection,
+    database: Database,
+) -> None:
+    configure({"mall": MALL})
+    succeed("migrate")
+    succeed("run", "mall")
+    with database.begin() as session:
+        finish_run(session, 1, "stopped", exit_code=143)
+    assert last_run(connection) == [("mall", "succeeded", 0)]
