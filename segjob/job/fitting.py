@@ -26,6 +26,8 @@ from segjob.palette import color_of
 from segjob.postgres.columns import ReadPlan
 from segjob.records import Chunk, Labels, Model, Segment, Version
 
+PIECE_ROWS = 65_536
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -91,6 +93,14 @@ def fit_customers(
     return Fitted(plan, found, prepared, sample)
 
 
+def pieces(chunk: Chunk, matrix: np.ndarray) -> Iterator[tuple[Chunk, np.ndarray]]:
+    """A large chunk bit by bit, so that what is computed of it on the way takes little memory."""
+    for first in range(0, chunk.n_rows, PIECE_ROWS):
+        rows = slice(first, first + PIECE_ROWS)
+        categories = tuple(column[rows] for column in chunk.categories)
+        yield Chunk(chunk.keys[rows], chunk.numbers[rows], categories), matrix[rows]
+
+
 class Labelling:
     """The label pass: chunks of keys and labels once over, and the summary when all went by."""
 
@@ -100,14 +110,13 @@ class Labelling:
         self._summary: SegmentSummary | None = None
 
     def __iter__(self) -> Iterator[tuple[pa.RecordBatch, Labels]]:
-        for keys, labels, summary in self._both.map(self._step):
-            self._summary = summary if self._summary is None else self._summary.merge(summary)
-            yield keys, labels
+        for labelled in self._both.map(self._step):
+            for keys, labels, summary in labelled:
+                self._summary = summary if self._summary is None else self._summary.merge(summary)
+                yield keys, labels
 
-    def _step(self, both: tuple[Chunk, np.ndarray]) -> tuple[pa.RecordBatch, Labels, SegmentSummary]:
-        chunk, matrix = both
-        labels, summary = self._label(chunk, matrix)
-        return chunk.keys, labels, summary
+    def _step(self, both: tuple[Chunk, np.ndarray]) -> list[tuple[pa.RecordBatch, Labels, SegmentSummary]]:
+        return [(chunk.keys, *self._label(chunk, matrix)) for chunk, matrix in pieces(*both)]
 
     @property
     def summary(self) -> SegmentSummary:
