@@ -1,6 +1,6 @@
 """How much memory a run takes, whatever the chunk size: whole processes on generated customers.
 
-    python -m benchmarks.memory --rows 2000000 --features 8 --chunk-rows 4096 16384 65536 262144
+    python -m benchmarks.memory --rows 2000000 --features 8 --chunk-rows 4096 65536 1048576
 
 prints one line a chunk size: wall seconds, peak resident memory, and seconds by phase. The bundled Postgres runs in a
 temporary directory; nothing is left behind.
@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=2_000_000)
     parser.add_argument("--features", type=int, default=8)
     parser.add_argument("--memory", default="900MiB", help="resources.memory of the run")
-    parser.add_argument("--chunk-rows", type=int, nargs="+", default=[4_096, 16_384, 65_536, 262_144])
+    parser.add_argument("--chunk-rows", type=int, nargs="+", default=[4_096, 65_536, 1_048_576])
     wanted = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch, running(Path(scratch) / "postgres") as url:
         make_table(url, wanted.rows, wanted.features)
