@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import psycopg
@@ -106,7 +107,10 @@ def test_the_printed_sql_has_no_findings_of_a_linter(database: Database, tmp_pat
     # The one varchar is Alembic's own.
     irrelevant = "prefer-robust-stmts,require-timeout-settings,prefer-bigint-over-int,prefer-text-field"
     linted = subprocess.run(
-        ["squawk", f"--exclude={irrelevant}", str(script)], check=False, capture_output=True, text=True
+        [Path(sys.executable).parent / "squawk", f"--exclude={irrelevant}", str(script)],
+        check=False,
+        capture_output=True,
+        text=True,
     )
     assert linted.returncode == 0, linted.stdout + linted.stderr
 
