@@ -12,8 +12,10 @@ The first of these that is there:
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -85,6 +87,11 @@ def has_image(image: str) -> bool:
     try:
         client = docker.from_env(timeout=5)
     except DockerException:
+        client = None
+    if client is None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # the client leaves its socket open, and in a cycle
+            gc.collect()
         return False
     try:
         client.images.get(image)
