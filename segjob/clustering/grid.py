@@ -48,6 +48,5 @@ def exact_sum(values: np.ndarray | Tensor) -> int:
 
 
 def distance_steps(squared: np.ndarray) -> np.ndarray:
-    """Distances from exact squared ones (grid units), in whole steps of 2**-24 grid unit, int64."""
-    steps: np.ndarray = np.rint(np.sqrt(squared) * DISTANCE_STEPS).astype(np.int64)
-    return steps
+    """Distances from exact squared ones (grid units), in whole steps of 2**-24 grid unit, float64."""
+    return np.asarray(np.rint(np.sqrt(squared) * DISTANCE_STEPS))

@@ -25,8 +25,8 @@ def exponent_for(low: float, high: float) -> int:
 
 
 def fixed_point(values: np.ndarray, exponent: int) -> np.ndarray:
-    """Round to whole steps of 2**exponent, int64."""
-    return np.rint(values * 2.0**-exponent).astype(np.int64)
+    """Round to whole steps of 2**exponent, float64 of at most 62 bits."""
+    return np.asarray(np.rint(values * 2.0**-exponent))
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Moments:
 
 def moments_of(values: np.ndarray, exponent: int) -> Moments:
     """The moments of values that hold no NaN and lie within the reach that `exponent` was chosen for."""
-    steps = fixed_point(values, exponent)
+    steps = fixed_point(values, exponent).astype(np.int64)
     high, low = steps >> WORD, steps & LOW_WORD
     squares = (exact_sum(high * high) << 2 * WORD) + (exact_sum(high * low) << (WORD + 1)) + exact_sum(low * low)
     return Moments(exponent, len(values), exact_sum(steps), squares)

@@ -7,6 +7,7 @@ is the same for any blocks, threads, device or order of summation, and ties go t
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +37,17 @@ def resolve_device(asked: str) -> tuple[str, str | None]:
 def use_threads(n_threads: int) -> None:
     """Compute with so many threads: torch would take every core that it sees, and a container may use fewer."""
     torch.set_num_threads(n_threads)
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """For passes that work on several chunks at once: torch computes in the threads that call it and starts no others."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def as_rows(matrix: np.ndarray | Tensor, device: str) -> Tensor:

@@ -71,10 +71,10 @@ def find_start(sample: Tensor, n_clusters: int, generator: torch.Generator) -> S
     for level in LEVELS if len(sample) > LEVELS[0].n_rows else SMALL_LEVELS:
         rows = sample[: level.n_rows]
         refined = refine(rows, extend(rows, centers[: level.n_starts], n_clusters), level)
-        centers = refined.centers[refined.ranking]
+        centers = np.stack([refined.centers[start] for start in refined.ranking])
         iterations += refined.iterations
     best = refined.ranking[0]
-    return Start(centers[0], refined.after.one(best), len(rows), iterations, refined.before.inertia[best])
+    return Start(centers[0], refined.tallies[best], len(rows), iterations, refined.inertias_before[best])
 
 
 def seed_centers(rows: Tensor, n_clusters: int, n_starts: int, generator: torch.Generator) -> np.ndarray:
@@ -115,31 +115,42 @@ def best_candidates(rows: Tensor, closest: Tensor, candidates: Tensor) -> tuple[
 
 @dataclass(frozen=True)
 class Refined:
-    """Several starts after Lloyd's iterations, (R, k, d), with their tallies before and after."""
+    """Several starts after Lloyd's iterations: their centres (k, d) and tallies, and their inertias before."""
 
-    centers: np.ndarray
-    before: Tally
-    after: Tally
+    centers: list[np.ndarray]
+    tallies: list[Tally]
+    inertias_before: tuple[int, ...]
     iterations: int
 
     @property
     def ranking(self) -> list[int]:
         """The starts by inertia, best first; ties by their number."""
-        return sorted(range(len(self.centers)), key=lambda index: self.after.inertia[index])
+        return sorted(range(len(self.centers)), key=lambda start: self.tallies[start].inertia[0])
 
 
 def refine(rows: Tensor, centers: np.ndarray, level: Level) -> Refined:
-    """Lloyd's iterations for all starts at once, until none of them gains more than the level asks for."""
-    before = current = tally(rows, centers)
-    iterations, settled = 0, False
-    while iterations < level.iterations and not settled:
-        pairs = zip(means(current, centers), current.counts, strict=True)
-        centers = np.stack([repair(rows, moved, counts) for moved, counts in pairs])
-        previous, current = current, tally(rows, centers)
-        inertias = zip(previous.inertia, current.inertia, strict=True)
-        settled = all(old - new <= level.gain * old for old, new in inertias)
+    """Lloyd's iterations for all starts at once; each is left alone once an iteration gains too little for the level."""
+    before = tally(rows, centers)
+    current, tallies = list(centers), [before.one(start) for start in range(len(centers))]
+    gaining, iterations = list(range(len(centers))), 0
+    while gaining and iterations < level.iterations:
+        following = np.stack([lloyd_step(rows, current[start], tallies[start]) for start in gaining])
+        found = tally(rows, following)
+        gained = [
+            tallies[start].inertia[0] - new > level.gain * tallies[start].inertia[0]
+            for start, new in zip(gaining, found.inertia, strict=True)
+        ]
+        for place, start in enumerate(gaining):
+            current[start], tallies[start] = following[place], found.one(place)
+        gaining = [start for start, more in zip(gaining, gained, strict=True) if more]
         iterations += 1
-    return Refined(centers, before, current, iterations)
+    return Refined(current, tallies, before.inertia, iterations)
+
+
+def lloyd_step(rows: Tensor, centers: np.ndarray, found: Tally) -> np.ndarray:
+    """One step of Lloyd's algorithm for one start, (k, d)."""
+    moved: np.ndarray = means(found, centers[None])[0]
+    return repair(rows, moved, found.counts[0])
 
 
 def means(found: Tally, centers: np.ndarray) -> np.ndarray:

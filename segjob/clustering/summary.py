@@ -74,7 +74,7 @@ def summarise(
     coordinates = [np.bincount(index, weights=column, minlength=n_clusters) for column in matrix.T]
     return SegmentSummary(
         np.bincount(index, minlength=n_clusters),
-        segment_sums(index, found.squared, n_clusters),
+        segment_sums(index, found.squared.astype(np.float64), n_clusters),
         segment_sums(index, distance_steps(found.squared), n_clusters),
         np.stack(coordinates, axis=1).astype(np.int64),
         np.array([totals for totals, _ in numbers], object).reshape(-1, n_clusters),
@@ -87,13 +87,15 @@ def summarise(
 
 
 def segment_sums(index: np.ndarray, values: np.ndarray, n_clusters: int) -> np.ndarray:
-    """Sums by segment of int64 values of any size, (k,) Python integers."""
+    """Sums by segment of float64 values that are whole numbers of up to 62 bits, (k,) Python integers."""
     totals = np.zeros(n_clusters, object)
     for first in range(0, len(values), BLOCK):
         members, block = index[first : first + BLOCK], values[first : first + BLOCK]
-        high = np.bincount(members, weights=block >> HALF_BITS, minlength=n_clusters)
-        low = np.bincount(members, weights=block & (2**HALF_BITS - 1), minlength=n_clusters)
-        totals += high.astype(np.int64).astype(object) * 2**HALF_BITS + low.astype(np.int64).astype(object)
+        high = np.floor(block * 2.0**-HALF_BITS)
+        low = block - high * 2.0**HALF_BITS
+        for half, bits in ((high, HALF_BITS), (low, 0)):
+            sums = np.bincount(members, weights=half, minlength=n_clusters)
+            totals += sums.astype(np.int64).astype(object) * 2**bits
     return totals
 
 
@@ -106,10 +108,11 @@ def number_totals(
     column: ModelColumn, values: np.ndarray, index: np.ndarray, n_clusters: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Sums and numbers of the values of one feature that are not missing, (k,) each."""
-    present = ~missing(column, values)
-    members = index[present]
-    steps = fixed_point(values[present], number_exponent(column))
-    return segment_sums(members, steps, n_clusters), np.bincount(members, minlength=n_clusters)
+    absent = missing(column, values)
+    if absent.any():
+        values, index = values[~absent], index[~absent]
+    steps = fixed_point(values, number_exponent(column))
+    return segment_sums(index, steps, n_clusters), np.bincount(index, minlength=n_clusters)
 
 
 def category_totals(group: Sequence[ModelColumn], values: pa.Array, index: np.ndarray, n_clusters: int) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any, Generic, Protocol, TypeVar
@@ -39,12 +40,21 @@ class LocalPopulation(Generic[C]):
     chunks : where they lie
     decode : makes of what is read what a pass is given
     threads : how many chunks are worked on at once; the results do not depend on it
+    during : a context in which several chunks are worked on, such as one that keeps a library from starting threads
+        of its own
     """
 
-    def __init__(self, chunks: Chunks, decode: Callable[[Any], C], threads: int = 1) -> None:
+    def __init__(
+        self,
+        chunks: Chunks,
+        decode: Callable[[Any], C],
+        threads: int = 1,
+        during: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         self.chunks = chunks
         self.decode = decode
         self.threads = threads
+        self.during = during
 
     @property
     def n_rows(self) -> int:
@@ -63,22 +73,27 @@ class LocalPopulation(Generic[C]):
             return compute(self.decode(self.chunks.read(place)))
 
         places = range(self.chunks.n_chunks)
-        return map(step, places) if self.threads == 1 else in_threads(step, places, self.threads)
+        if self.threads == 1 or len(places) < 2:
+            return map(step, places)
+        return in_threads(step, places, self.threads, self.during)
 
 
-def in_threads(step: Callable[[int], T], places: range, threads: int) -> Iterator[T]:
+def in_threads(
+    step: Callable[[int], T], places: range, threads: int, during: Callable[[], AbstractContextManager[None]]
+) -> Iterator[T]:
     """The results in order, with at most one more chunk under way than there are threads."""
     pool = ThreadPoolExecutor(threads, "segjob-pass")
     under_way: deque[Future[T]] = deque()
-    try:
-        for place in places:
-            under_way.append(pool.submit(step, place))
-            if len(under_way) > threads:
+    with during():
+        try:
+            for place in places:
+                under_way.append(pool.submit(step, place))
+                if len(under_way) > threads:
+                    yield under_way.popleft().result()
+            while under_way:
                 yield under_way.popleft().result()
-        while under_way:
-            yield under_way.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 @dataclass(frozen=True)
@@ -113,4 +128,4 @@ def zip_populations(left: LocalPopulation[C], right: LocalPopulation[D]) -> Loca
     def decode(both: tuple[Any, Any]) -> tuple[C, D]:
         return left.decode(both[0]), right.decode(both[1])
 
-    return LocalPopulation(Pair(left.chunks, right.chunks), decode, left.threads)
+    return LocalPopulation(Pair(left.chunks, right.chunks), decode, right.threads, right.during)

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from segjob.clustering.features import split_excluded
 from segjob.clustering.survey import Survey, survey_chunk
+from segjob.config.resources import available_cores
 from segjob.config.settings import Resources
 from segjob.engine.chunks import decode_chunk
 from segjob.engine.local import LocalPopulation
@@ -63,7 +64,7 @@ def read_customers(
         survey, taken_at = fill(database, plan, specs, labelled, unlabelled)
         if survey is None:
             raise DataError(empty_sentence(unlabelled.n_rows))
-        yield Customers(taken_at, survey, LocalPopulation(labelled, decode_chunk), unlabelled)
+        yield Customers(taken_at, survey, LocalPopulation(labelled, decode_chunk, available_cores()), unlabelled)
 
 
 def fill(

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from segjob.clustering.kmeans import Fit, fit
 from segjob.clustering.labels import LabelPass
-from segjob.clustering.nearest import use_threads
+from segjob.clustering.nearest import one_thread_each, use_threads
 from segjob.clustering.plan import FeaturePlan, plan_features
 from segjob.clustering.profile import centroids, sample_rows, segment_medians
 from segjob.clustering.scores import calinski_harabasz, davies_bouldin
@@ -70,7 +70,7 @@ def prepare(customers: Customers, plan: FeaturePlan, spool: Spool) -> LocalPopul
     for matrix in customers.labelled.map(plan.prepare):
         spool.append(matrix_batch(matrix))
     spool.finish()
-    return LocalPopulation(spool, decode_matrix, customers.labelled.threads)
+    return LocalPopulation(spool, decode_matrix, customers.labelled.threads, one_thread_each)
 
 
 def prepared_schema(plan: FeaturePlan) -> pa.Schema:

@@ -163,8 +163,9 @@ def test_a_summary_counts_everyone_once() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(-(2**62), 2**62)), max_size=60))
 def test_segment_sums_are_exact(pairs: list[tuple[int, int]]) -> None:
-    index, values = (np.array([pair[place] for pair in pairs], np.int64) for place in (0, 1))
-    expected = [sum(value for one, value in pairs if one == each) for each in range(3)]
+    index = np.array([one for one, _ in pairs], np.int64)
+    values = np.array([value for _, value in pairs], np.float64)
+    expected = [sum(int(value) for value in values[index == each]) for each in range(3)]
     assert segment_sums(index, values, 3).tolist() == expected
 
 
