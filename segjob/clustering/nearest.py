@@ -41,7 +41,7 @@ def use_threads(n_threads: int) -> None:
 
 @contextmanager
 def one_thread_each() -> Iterator[None]:
-    """For passes that work on several chunks at once: torch computes in the threads that call it and starts no others."""
+    """For passes over several chunks at once: torch computes in the threads that call it and starts no others."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -129,7 +129,7 @@ class Refined:
 
 
 def refine(rows: Tensor, centers: np.ndarray, level: Level) -> Refined:
-    """Lloyd's iterations for all starts at once; each is left alone once an iteration gains too little for the level."""
+    """Lloyd's iterations for all starts at once; each is left alone once one gains too little for the level."""
     before = tally(rows, centers)
     current, tallies = list(centers), [before.one(start) for start in range(len(centers))]
     gaining, iterations = list(range(len(centers))), 0
