@@ -5,15 +5,33 @@
 #   TORCH      another build or version of torch, as in TORCH=torch==2.13.0+cu126
 #   PIP_ARGS   what pip is told besides, such as an index that has this build: PIP_ARGS='--extra-index-url ADDRESS'
 #   VENV       where the environment lies
+#
+# And for the benchmarks:
+#
+#   ROWS, FEATURES, K, KEY, NULLS   the customers: how many, how wide, segments, type of the key (bigint, int, uuid, text),
+#                                   the share of every feature that is NULL
+#   TIMES                           rounds
+#   WITH                            who is measured besides, as in WITH=pandas, which large tables go without
+#   BENCH_ARGS                      further options of `python -m benchmarks`, as in BENCH_ARGS='--second-version'
 
 PYTHON ?= python3
 TORCH ?= $(shell grep '^torch==' constraints.txt)
 PIP_ARGS ?=
 VENV ?= .venv
+ROWS ?= 5000000
+FEATURES ?= 7
+K ?= 8
+KEY ?= bigint
+NULLS ?= 0
+TIMES ?= 3
+WITH ?=
+BENCH_ARGS ?=
 
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/runtime.stamp
 DEVELOPMENT := $(VENV)/development.stamp
+BENCHMARKS := $(VENV)/benchmarks.stamp
+ON_ALL_CORES := -n auto --dist worksteal
 WITH_A_SERVER := tests/integration tests/migration
 OWN_CHOICE := env -u SEGJOB_TEST_DATABASE_URL -u SEGJOB_TEST_PG_BIN -u SEGJOB_TEST_BUNDLED_VERSION -u SEGJOB_TEST_CONTAINERS
 INSTALLED_SERVERS := $(patsubst %/postgres,SEGJOB_TEST_PG_BIN=%,$(wildcard /usr/lib/postgresql/1[4-8]/bin/postgres))
@@ -25,7 +43,7 @@ SERVERS := SEGJOB_TEST_BUNDLED_VERSION=18 SEGJOB_TEST_BUNDLED_VERSION=16 $(INSTA
 
 .PHONY: help
 help:  ## what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: $(RUNTIME)  ## a small shop in the bundled Postgres, segmented, with SQL to paste and a report
@@ -33,7 +51,7 @@ demo: $(RUNTIME)  ## a small shop in the bundled Postgres, segmented, with SQL t
 
 .PHONY: test
 test: lint types  ## everything: lint, types, import rules and all tests
-	$(BIN)/pytest
+	$(BIN)/pytest $(ON_ALL_CORES)
 
 .PHONY: lint
 lint: $(DEVELOPMENT)  ## style, format and who may import whom
@@ -49,9 +67,13 @@ types: $(DEVELOPMENT)  ## mypy, strict
 test-matrix: $(DEVELOPMENT)  ## what needs a server, on every version of Postgres at hand
 	@for server in $(SERVERS); do \
 	    echo "== $$server"; \
-	    $(OWN_CHOICE) $$server $(BIN)/pytest -q $(WITH_A_SERVER) || failed="$$failed $$server"; \
+	    $(OWN_CHOICE) $$server $(BIN)/pytest -q $(ON_ALL_CORES) $(WITH_A_SERVER) || failed="$$failed $$server"; \
 	done; \
 	[ -z "$$failed" ] || { echo "failed on:$$failed"; exit 1; }
+
+.PHONY: test-statistics
+test-statistics: $(DEVELOPMENT)  ## what has to hold over many draws: coverage of intervals, quality of fits, choice of k; minutes
+	$(BIN)/pytest tests/statistics
 
 .PHONY: test-containers
 test-containers: $(DEVELOPMENT)  ## the same on SEGJOB_TEST_POSTGRES_IMAGE, through testcontainers
@@ -62,11 +84,24 @@ test-image: $(DEVELOPMENT)  ## the image and the compose file, on a Docker engin
 	docker build --tag segjob:test $(addprefix --build-arg BASE_IMAGE=,$(SEGJOB_BASE_IMAGE)) $(DOCKER_ARGS) .
 	SEGJOB_TEST_IMAGE=segjob:test $(BIN)/pytest tests/acceptance/test_image.py
 
+.PHONY: bench
+bench: $(BENCHMARKS)  ## segjob beside a single psql, a program by hand and pandas; ROWS, FEATURES, K, KEY, NULLS, TIMES, WITH
+	$(BIN)/python -m benchmarks compare --rows $(ROWS) --features $(FEATURES) --n-clusters $(K) --key $(KEY) \
+	    --nulls $(NULLS) --times $(TIMES) --with $(WITH) $(BENCH_ARGS)
+
+.PHONY: bench-promises bench-growth bench-phases bench-first-query
+bench-promises:  ## what segjob promises: the limit beside the measured, about an hour
+bench-growth:  ## how the cost grows with rows, features and k
+bench-phases:  ## who is busy in each phase of a run, and what lies idle
+bench-first-query:  ## what the planner expects of the first query after publishing
+bench-promises bench-growth bench-phases bench-first-query: bench-%: $(BENCHMARKS)
+	$(BIN)/python -m benchmarks $* --times $(TIMES) $(BENCH_ARGS)
+
 .PHONY: clean
 clean:  ## remove the environment, the demo's data and what tools leave behind
 	rm -rf $(VENV) .segjob build dist
 	rm -rf .grimp_cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	find segjob migrations tests -name __pycache__ -prune -exec rm -rf {} +
+	find segjob migrations tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 # One run of pip, so that torch is the constrained one also where another package asks for it. Its constraint is taken
 # out because TORCH says which.
@@ -84,6 +119,10 @@ $(RUNTIME): pyproject.toml constraints.txt
 
 $(DEVELOPMENT): pyproject.toml constraints.txt
 	$(call install,embedded$(comma)report$(comma)dev)
+	touch $(RUNTIME) $@
+
+$(BENCHMARKS): pyproject.toml constraints.txt
+	$(call install,embedded$(comma)report$(comma)bench)
 	touch $(RUNTIME) $@
 
 comma := ,

@@ -7,48 +7,32 @@ The first line is the interpreter alone, for the speed of the machine. The bundl
 
 from __future__ import annotations
 
-import os
 import statistics
-import subprocess
 import sys
-import tempfile
-import time
-from pathlib import Path
 
-import psycopg
+from benchmarks.customers import Customers
+from benchmarks.ground import SEGJOB, Ground
+from benchmarks.rounds import launched
+from benchmarks.server import scratch_server
 
-from segjob.postgres.embedded import running
-
-CONFIGURATION = """
-database: {url: "${DATABASE_URL}"}
-segmentations:
-  bench: {source: public.customer, key: customer_id, features: [amount], n_clusters: 3}
-"""
-TABLE = "CREATE TABLE public.customer AS SELECT i AS customer_id, i % 97 AS amount FROM generate_series(1, 300) AS i"
 COMMANDS = (["--help"], ["config-schema"], ["versions", "bench"], ["status"], ["show", "bench"], ["check"], ["migrate"])
+TIMES = 7
 
 
-def seconds(command: list[str], folder: str, url: str, times: int = 7) -> float:
+def seconds(ground: Ground, command: list[str]) -> float:
     """The median of several whole processes."""
-    spent = []
-    for _ in range(times):
-        began = time.monotonic()
-        subprocess.run(command, cwd=folder, env={**os.environ, "DATABASE_URL": url}, check=True, capture_output=True)
-        spent.append(time.monotonic() - began)
-    return statistics.median(spent)
+    return statistics.median(launched(command, ground)[1]["wall"] for _ in range(TIMES))
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as scratch, running(Path(scratch) / "postgres") as url:
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(TABLE)
-        (Path(scratch) / "segjob.yaml").write_text(CONFIGURATION)
-        segjob = [sys.executable, "-m", "segjob"]
-        for command in (["migrate"], ["run", "bench"]):
-            seconds([*segjob, *command], scratch, url, times=1)
-        print(f"{seconds([sys.executable, '-c', 'pass'], scratch, url):6.2f} s  the interpreter alone")
+    with scratch_server() as server:
+        ground = Ground(server, Customers(300, 1), n_clusters=3)
+        ground.make()
+        ground.prepare(0)
+        ground.segjob("run", "bench")
+        print(f"{seconds(ground, [sys.executable, '-c', 'pass']):6.2f} s  the interpreter alone")
         for command in COMMANDS:
-            print(f"{seconds([*segjob, *command], scratch, url):6.2f} s  segjob {' '.join(command)}")
+            print(f"{seconds(ground, [*SEGJOB, *command]):6.2f} s  segjob {' '.join(command)}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import signal
 import sys
@@ -57,7 +58,9 @@ def options(
 def settings(context: typer.Context, config: Path | None, database_url: str | None) -> Settings:
     """The configuration, with what the command line overrides."""
     from segjob.config import load
+    from segjob.config.threads import keep_to_cores
 
+    keep_to_cores()  # before the command's own imports: the libraries ask when they are loaded
     given = context.obj or {}
     url = database_url or given.get("database_url")
     return load(config or given.get("config"), {"database": {"url": url}} if url else {})
@@ -70,6 +73,9 @@ def demo(
     debug: DebugOption = False,
 ) -> None:
     """Start the bundled Postgres, make a small shop with known segments, run, and show how to join them in SQL."""
+    from segjob.config.threads import keep_to_cores
+
+    keep_to_cores()
     from segjob.commands.demo import demo
 
     demo(directory, as_json)
@@ -158,9 +164,9 @@ def run(
     debug: DebugOption = False,
 ) -> None:
     """Fit, label, score and publish."""
+    chosen = settings(context, config, database_url)
     from segjob.commands.run import Wanted, print_results, run_all
 
-    chosen = settings(context, config, database_url)
     wanted = Wanted(
         chosen_names(chosen, names, everything), pairs(param), dry_run, publish=not no_publish, prune=not no_prune
     )
@@ -168,6 +174,26 @@ def run(
     document = results[0] if len(results) == 1 else results
     console.show(document, as_json, lambda _: print_results(results))
     raise typer.Exit(exit_code)
+
+
+@app.command("choose-k")
+def choose_k(
+    context: typer.Context,
+    name: Name,
+    least: Annotated[int | None, typer.Option("--min", help="The smallest number of segments.", min=2, max=100)] = None,
+    most: Annotated[int | None, typer.Option("--max", help="The largest number of segments.", min=2, max=100)] = None,
+    param: ParamOption = None,
+    config: ConfigOption = None,
+    database_url: UrlOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Try numbers of segments, print and store their scores, and suggest one."""
+    chosen = settings(context, config, database_url)
+    from segjob.commands.choose_k import choose_k, print_choice
+
+    found = choose_k(chosen, name, least, most, pairs(param))
+    console.show(found, as_json, print_choice)
 
 
 @app.command()
@@ -182,11 +208,12 @@ def predict(
     debug: DebugOption = False,
 ) -> None:
     """Tell the segment of customers given by hand or in a file."""
-    from segjob.commands.predict import predict, print_predictions
-
     if (values is None) == (csv is None):
         raise UsageError("give either --set feature=value … or --csv FILE")
-    found = predict(settings(context, config, database_url), name, pairs(values), csv)
+    chosen = settings(context, config, database_url)
+    from segjob.commands.predict import predict, print_predictions
+
+    found = predict(chosen, name, pairs(values), csv)
     console.show(found, as_json, print_predictions)
 
 
@@ -317,6 +344,8 @@ def main() -> None:
         internal = SegjobError(f"internal error: {type(error).__name__}; run again with --debug for the traceback")
         internal.__cause__ = error
         leave(internal)
+    finally:
+        gc.freeze()  # the process ends: to look for garbage among all that torch brought would take half a second
 
 
 def leave(error: SegjobError) -> Any:

@@ -212,10 +212,30 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """One number of segments that was tried, with its scores.
+
+    Attributes
+    ----------
+    stability : the mean adjusted Rand index between its segments and those of bootstrap samples
+    suggested : the scores speak for this number; for none of them where no number is clear
+    """
+
+    n_clusters: int
+    inertia: float
+    silhouette: Score
+    davies_bouldin: float | None = None
+    calinski_harabasz: float | None = None
+    smallest_share: float | None = None
+    stability: float | None = None
+    suggested: bool = False
+
+
+@dataclass(frozen=True)
 class Stage:
     """One stage of the fit: how many steps it took, and the inertia of the rows it saw before and after."""
 
-    stage: Literal["starts", "minibatches", "full_passes"]
+    stage: Literal["starts", "swaps", "minibatches", "full_passes", "warm_start"]
     n_rows: int
     steps: int
     inertia_before: float | None
@@ -224,7 +244,11 @@ class Stage:
 
 @dataclass(frozen=True)
 class Centroid:
-    """One segment in one clustered column; `value` and the means are in source units."""
+    """One segment in one clustered column; `value` and the means are in source units.
+
+    `difference` is how far the members' mean lies from that of all customers, in standard deviations of all, after
+    impute, clip and transform.
+    """
 
     segment_id: int
     feature: str
@@ -233,11 +257,17 @@ class Centroid:
     grid_value: int
     segment_mean: float | None
     segment_median: float | None
+    difference: float | None = None
 
 
 @dataclass(frozen=True)
 class Segment:
-    """One cluster of a version."""
+    """One cluster of a version.
+
+    `rule` is a SQL predicate over source columns that tells the segment from the others. Over all labelled customers,
+    `rule_precision` is the share of its customers that are in the segment, `rule_recall` the share of the segment's
+    customers that it finds.
+    """
 
     segment_id: int
     name: str
@@ -246,6 +276,10 @@ class Segment:
     share: float
     inertia: float
     silhouette: Score
+    squared_silhouette: Score | None = None
+    rule: str | None = None
+    rule_precision: float | None = None
+    rule_recall: float | None = None
 
 
 @dataclass(frozen=True)
@@ -284,3 +318,4 @@ class Version:
     sample: tuple[SampleRow, ...]
     status: str = "staged"
     published_at: datetime | None = None
+    squared_silhouette: Score | None = None

@@ -47,15 +47,23 @@ WHERE
     )
 
 -- name: show_segments
--- The centroid of each segment as one object, its features in the order of the configuration.
+-- The centroid of each segment as one object, its features in the order of the configuration; what sets it apart as
+-- another, the farthest feature first.
 SELECT
     s.segment_id, s.segment_name AS name, s.color, s.n_customers, s.share, s.silhouette,
+    s.rule, s.rule_precision, s.rule_recall,
     (
         SELECT json_object_agg(c.feature, c.value ORDER BY f.position)
         FROM {private}.centroid AS c
         JOIN {private}.feature_profile AS f USING (segmentation, version_id, feature)
         WHERE c.segmentation = s.segmentation AND c.version_id = s.version_id AND c.segment_id = s.segment_id
-    ) AS centroid
+    ) AS centroid,
+    (
+        SELECT json_object_agg(c.feature, c.difference ORDER BY abs(c.difference) DESC NULLS LAST, f.position)
+        FROM {private}.centroid AS c
+        JOIN {private}.feature_profile AS f USING (segmentation, version_id, feature)
+        WHERE c.segmentation = s.segmentation AND c.version_id = s.version_id AND c.segment_id = s.segment_id
+    ) AS differences
 FROM {private}.segment AS s
 WHERE s.segmentation = %(segmentation)s AND s.version_id = %(version_id)s::integer
 ORDER BY s.segment_id

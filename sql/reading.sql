@@ -50,6 +50,37 @@ WHERE
     AND c.relkind IN ('r', 'm', 'p', 'f', 'v')
 ORDER BY 1
 
+-- name: pages_underneath
+-- How many pages each table underneath a relation has, unless one of them is no ordinary table, and a page's bytes.
+WITH RECURSIVE tree AS (
+    SELECT pg_catalog.to_regclass(%(relation)s)::oid AS oid
+    UNION
+    SELECT i.inhrelid
+    FROM pg_catalog.pg_inherits AS i
+    JOIN tree AS t ON i.inhparent = t.oid
+)
+SELECT
+    array_agg(coalesce(pg_catalog.pg_relation_size(c.oid), 0) / b.bytes) FILTER (WHERE c.relkind = 'r'),
+    b.bytes
+FROM tree AS t
+CROSS JOIN (SELECT pg_catalog.current_setting('block_size')::bigint AS bytes) AS b
+JOIN pg_catalog.pg_class AS c ON c.oid = t.oid
+LEFT JOIN pg_catalog.pg_am AS a ON a.oid = c.relam
+GROUP BY b.bytes
+HAVING bool_and(c.relkind = 'p' OR (c.relkind = 'r' AND a.amname = 'heap'))
+
+-- name: columns_without_null
+-- The columns that hold no NULL by their definition, or as far as ANALYZE saw.
+SELECT a.attname
+FROM pg_catalog.pg_class AS c
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+LEFT JOIN pg_catalog.pg_stats AS s
+    ON s.schemaname = n.nspname AND s.tablename = c.relname AND s.attname = a.attname
+WHERE c.oid = pg_catalog.to_regclass(%(relation)s)
+GROUP BY a.attname, a.attnotnull
+HAVING a.attnotnull OR max(s.null_frac) = 0
+
 -- name: export_snapshot
 SELECT pg_catalog.pg_export_snapshot(), pg_catalog.transaction_timestamp()
 

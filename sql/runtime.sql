@@ -1,18 +1,22 @@
 -- What the job executes at every run. {part} is the quoted table of one version's labels, {label} the partitioned table.
 
 -- name: create_part
--- A bare table beside the partitioned one: nothing is visible, and nothing is indexed while it is filled.
-CREATE TABLE {part} (LIKE {label} INCLUDING DEFAULTS);
+-- A bare table beside the partitioned one: nothing is visible, and nothing is indexed while it is filled. Its CHECK
+-- lets ATTACH skip its scan; row by row it costs less than a scan when all are there.
+CREATE TABLE {part} (
+    LIKE {label} INCLUDING DEFAULTS,
+    CONSTRAINT version_bound CHECK (version_id = {version_id})
+);
 ALTER TABLE {part} ALTER COLUMN version_id SET DEFAULT {version_id};
 COMMENT ON TABLE {part} IS 'Labels of version {version_id}; becomes a partition when it is published.'
+
+-- name: empty_part
+-- The table is empty: this is what COPY ... FREEZE asks of the transaction that it is part of.
+TRUNCATE {part}
 
 -- name: key_part
 -- The key after the load: faster than one index entry at a time, and it finds duplicate customers.
 ALTER TABLE {part} ADD PRIMARY KEY (version_id, {keys})
-
--- name: bound_part
--- The CHECK lets ATTACH skip its scan.
-ALTER TABLE {part} ADD CONSTRAINT version_bound CHECK (version_id = {version_id})
 
 -- name: analyze
 ANALYZE {relation}
@@ -32,6 +36,10 @@ DROP TABLE IF EXISTS {part}
 -- name: lock_timeout
 -- What waits for a lock makes new readers wait behind it: give up early and come again.
 SET LOCAL lock_timeout = '500ms'
+
+-- name: orphan_lock_timeout
+-- Nobody reads the table of an unfinished version; who still holds it is a session of the run that filled it.
+SET LOCAL lock_timeout = '5s'
 
 -- name: is_attached
 SELECT EXISTS (
@@ -106,6 +114,9 @@ SELECT pg_catalog.obj_description(pg_catalog.to_regclass(:relation), 'pg_class')
 
 -- name: has_relation
 SELECT pg_catalog.to_regclass(:relation) IS NOT NULL
+
+-- name: relation_oid
+SELECT pg_catalog.to_regclass(:relation)::oid::bigint
 
 -- name: dependent_objects
 -- Views of others over ours, which a DROP would have to take along.

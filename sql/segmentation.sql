@@ -49,9 +49,9 @@ SELECT
     s.silhouette_low,
     s.silhouette_high,
     s.silhouette_method,
-    NULL::text AS rule,
-    NULL::double precision AS rule_precision,
-    NULL::double precision AS rule_recall
+    s.rule,
+    s.rule_precision,
+    s.rule_recall
 FROM {private}.segment AS s
 JOIN {private}.published AS p ON p.segmentation = s.segmentation AND p.version_id = s.version_id
 WHERE s.segmentation = {name}
@@ -71,7 +71,8 @@ SELECT
     c.segment_mean,
     c.segment_median,
     f.population_mean,
-    f.population_std
+    f.population_std,
+    c.difference
 FROM {private}.centroid AS c
 JOIN {private}.published AS p ON p.segmentation = c.segmentation AND p.version_id = c.version_id
 JOIN {private}.feature_profile AS f
@@ -120,9 +121,9 @@ COMMENT ON COLUMN {view_profile}.silhouette IS 'Its mean silhouette, -1 to 1; NU
 COMMENT ON COLUMN {view_profile}.silhouette_low IS 'Lower end of the 95 % interval; the value itself when exact; NULL when no interval was computed.';
 COMMENT ON COLUMN {view_profile}.silhouette_high IS 'Upper end of the 95 % interval; the value itself when exact; NULL when no interval was computed.';
 COMMENT ON COLUMN {view_profile}.silhouette_method IS 'Which silhouette it is; never compare across methods.';
-COMMENT ON COLUMN {view_profile}.rule IS 'A SQL predicate over source columns that describes the segment; NULL in this release.';
-COMMENT ON COLUMN {view_profile}.rule_precision IS 'Share of the rule''s customers that are in the segment; NULL in this release.';
-COMMENT ON COLUMN {view_profile}.rule_recall IS 'Share of the segment''s customers that the rule finds; NULL in this release.';
+COMMENT ON COLUMN {view_profile}.rule IS 'A SQL predicate over source columns, never NULL, that tells the segment''s customers from the others.';
+COMMENT ON COLUMN {view_profile}.rule_precision IS 'Share of the rule''s customers that are in the segment, among all that were labelled.';
+COMMENT ON COLUMN {view_profile}.rule_recall IS 'Share of the segment''s customers that the rule finds.';
 COMMENT ON VIEW {view_centroid} IS 'segjob: the centroids of the published version of {plain_name}.';
 COMMENT ON COLUMN {view_centroid}.segment_id IS 'The segment.';
 COMMENT ON COLUMN {view_centroid}.feature IS 'The feature; one-hot ones are called column=category.';
@@ -133,6 +134,7 @@ COMMENT ON COLUMN {view_centroid}.segment_mean IS 'Mean of the members that have
 COMMENT ON COLUMN {view_centroid}.segment_median IS 'Median of the members that have a value, in source units; from a sample when there are many.';
 COMMENT ON COLUMN {view_centroid}.population_mean IS 'Mean of all labelled customers that have a value.';
 COMMENT ON COLUMN {view_centroid}.population_std IS 'Standard deviation of all labelled customers that have a value.';
+COMMENT ON COLUMN {view_centroid}.difference IS 'How far the members'' mean lies from that of all, in standard deviations of all, after impute, clip and transform.';
 COMMENT ON VIEW {view_unlabelled} IS 'segjob: customers of {plain_name} that could not be labelled, and why.';
 COMMENT ON COLUMN {view_unlabelled}.reason IS 'Why there is no label.';
 COMMENT ON COLUMN {view_unlabelled}.feature IS 'The feature it is about.'
@@ -153,7 +155,7 @@ COMMENT ON COLUMN {relation}.{column} IS 'Key column of the source.'
 -- name: grant_to_analyst
 -- Analysts see the views and nothing else.
 GRANT USAGE ON SCHEMA {public} TO {role};
-GRANT SELECT ON {public}.segmentation, {public}.version, {public}.run TO {role}
+GRANT SELECT ON {public}.segmentation, {public}.version, {public}.run, {public}.k_candidate TO {role}
 
 -- name: grant_views_to_analyst
 GRANT SELECT ON {view}, {view_profile}, {view_centroid}, {view_unlabelled} TO {role}
@@ -164,7 +166,7 @@ GRANT USAGE, CREATE ON SCHEMA {private} TO {role};
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {private} TO {role};
 REVOKE INSERT, UPDATE, DELETE ON {private}.alembic_version FROM {role};
 GRANT USAGE ON SCHEMA {public} TO {role};
-GRANT SELECT ON {public}.segmentation, {public}.version, {public}.run TO {role}
+GRANT SELECT ON {public}.segmentation, {public}.version, {public}.run, {public}.k_candidate TO {role}
 
 -- name: own_sample_row
 -- The job analyses what it fills, which takes ownership.

@@ -90,10 +90,34 @@ CREATE TABLE {private}.segment (
     silhouette_method text NOT NULL,
     silhouette_n_sampled bigint NOT NULL,
     silhouette_exact boolean NOT NULL,
+    rule text,
+    rule_precision double precision,
+    rule_recall double precision,
     PRIMARY KEY (segmentation, version_id, segment_id),
     FOREIGN KEY (segmentation, version_id) REFERENCES {private}.version
 );
 COMMENT ON TABLE {private}.segment IS 'The segments of each version.';
+
+CREATE TABLE {private}.k_candidate (
+    segmentation text NOT NULL REFERENCES {private}.segmentation,
+    run_id bigint NOT NULL REFERENCES {private}.run,
+    n_clusters integer NOT NULL CHECK (n_clusters > 0),
+    inertia double precision NOT NULL,
+    silhouette double precision,
+    silhouette_low double precision,
+    silhouette_high double precision,
+    silhouette_method text NOT NULL,
+    silhouette_n_sampled bigint NOT NULL,
+    silhouette_exact boolean NOT NULL,
+    davies_bouldin double precision,
+    calinski_harabasz double precision,
+    smallest_share double precision,
+    stability double precision,
+    suggested boolean NOT NULL,
+    PRIMARY KEY (run_id, n_clusters)
+);
+CREATE INDEX k_candidate_segmentation ON {private}.k_candidate (segmentation, run_id);
+COMMENT ON TABLE {private}.k_candidate IS 'The numbers of segments that a run tried, with the scores of each.';
 
 CREATE TABLE {private}.feature_profile (
     segmentation text NOT NULL,
@@ -137,6 +161,7 @@ CREATE TABLE {private}.centroid (
     grid_value bigint NOT NULL,
     segment_mean double precision,
     segment_median double precision,
+    difference double precision,
     PRIMARY KEY (segmentation, version_id, segment_id, feature),
     FOREIGN KEY (segmentation, version_id, segment_id) REFERENCES {private}.segment,
     FOREIGN KEY (segmentation, version_id, feature)
@@ -265,9 +290,36 @@ COMMENT ON COLUMN {public}.run.error IS 'Why it failed.';
 COMMENT ON COLUMN {public}.run.program_version IS 'The release of segjob that ran.';
 COMMENT ON COLUMN {public}.run.config_hash IS 'Equal for equal settings.';
 COMMENT ON COLUMN {public}.run.params IS 'The parameters bound into the query.';
+
+CREATE VIEW {public}.k_candidate AS
+SELECT
+    segmentation, run_id, n_clusters, inertia,
+    silhouette, silhouette_low, silhouette_high, silhouette_method, silhouette_n_sampled,
+    davies_bouldin, calinski_harabasz, smallest_share, stability, suggested
+FROM {private}.k_candidate;
+COMMENT ON VIEW {public}.k_candidate IS
+    'segjob: the numbers of segments that were tried by choose-k, or by a run that chose.';
+COMMENT ON COLUMN {public}.k_candidate.segmentation IS 'The name of the segmentation.';
+COMMENT ON COLUMN {public}.k_candidate.run_id IS 'The run that tried them.';
+COMMENT ON COLUMN {public}.k_candidate.n_clusters IS 'The number of segments.';
+COMMENT ON COLUMN {public}.k_candidate.inertia IS
+    'Sum of squared distances of all customers to the own centroid, in the clustered space.';
+COMMENT ON COLUMN {public}.k_candidate.silhouette IS 'Mean silhouette, -1 to 1.';
+COMMENT ON COLUMN {public}.k_candidate.silhouette_low IS 'Lower end of its 95 % interval; the value itself if exact.';
+COMMENT ON COLUMN {public}.k_candidate.silhouette_high IS 'Upper end of its 95 % interval; the value itself if exact.';
+COMMENT ON COLUMN {public}.k_candidate.silhouette_method IS 'Which silhouette it is; never compare across methods.';
+COMMENT ON COLUMN {public}.k_candidate.silhouette_n_sampled IS 'On how many customers it was computed.';
+COMMENT ON COLUMN {public}.k_candidate.davies_bouldin IS 'Davies-Bouldin index; lower is better.';
+COMMENT ON COLUMN {public}.k_candidate.calinski_harabasz IS 'Calinski-Harabasz index; higher is better.';
+COMMENT ON COLUMN {public}.k_candidate.smallest_share IS 'Share of the customers that is in the smallest segment.';
+COMMENT ON COLUMN {public}.k_candidate.stability IS
+    'Agreement with the segments of bootstrap samples (adjusted Rand index): 1 is the same, 0 is chance.';
+COMMENT ON COLUMN {public}.k_candidate.suggested IS
+    'True for the number that the scores speak for; for none of a run when no number is clear.';
 """
 
 DROP = """
+DROP VIEW {public}.k_candidate;
 DROP VIEW {public}.run;
 DROP VIEW {public}.version;
 DROP VIEW {public}.segmentation;
@@ -276,6 +328,7 @@ DROP TABLE {private}.published;
 DROP TABLE {private}.sample_row;
 DROP TABLE {private}.centroid;
 DROP TABLE {private}.feature_profile;
+DROP TABLE {private}.k_candidate;
 DROP TABLE {private}.segment;
 DROP TABLE {private}.version;
 DROP TABLE {private}.run;

@@ -26,6 +26,9 @@ reading can begin while torch still loads; this module imports nothing.
        fitted = kmeans.fit(sample_matrix, prepared, n_clusters, seed=seed, unit=planned.unit, device="auto")
        # -> Fit: centers (k, d) int64 largest first, inertia, counts, stages, n_minibatches, n_full_passes, warnings
 
+   With a version before, `parent = warm.warm_centers(model, planned)` (None where they do not fit together) goes to
+   `fit(..., parent=parent)`; the result then says `warm_start`, and `parents` which centre came from which.
+
 5. * Labels with frozen centres, and the segments summed up, for every chunk and its matrix::
 
        label_pass = labels.LabelPass(planned, fitted.centers, segment_ids=(1, ..., k), device="auto")

@@ -10,22 +10,33 @@ from segjob.clustering.grid import DISTANCE_STEPS
 from segjob.clustering.summary import SegmentSummary
 
 
-def davies_bouldin(summary: SegmentSummary, centers: np.ndarray) -> float | None:
-    """The mean over the segments of the worst (s_i + s_j) / |c_i - c_j|; lower is better; None with one segment.
+def davies_bouldin(summary: SegmentSummary, centers: np.ndarray, spreads: np.ndarray | None = None) -> float | None:
+    """The mean over the segments of the worst (s_i + s_j) / |μ_i - μ_j|; lower is better; None with one segment.
 
-    s is the mean distance of the members from the version's own centre c (Davies, Bouldin 1979), which the
-    fit leaves close to their mean.
+    s is the mean distance of the members from their mean μ (Davies, Bouldin 1979). Segments with one mean are not
+    compared, as in scikit-learn.
 
     Parameters
     ----------
     centers : (k, d) int64 grid units, with which the pass labelled
+    spreads : (k,) mean distances of the members from their mean, from a `SquaredPass`; without them the distances
+        from the version's own centres stand in, which the fit leaves close to the means
     """
     if len(centers) < 2:
         return None
-    spread = summary.distances.astype(np.float64) / DISTANCE_STEPS / np.maximum(summary.counts, 1)
-    apart = np.sqrt(np.square(centers[:, None] - centers[None]).sum(axis=2))
-    np.fill_diagonal(apart, np.inf)
-    return float(((spread[:, None] + spread[None]) / apart).max(axis=1).mean())
+    if spreads is None:
+        spreads = summary.distances.astype(np.float64) / DISTANCE_STEPS / np.maximum(summary.counts, 1)
+    apart = apart_from_each_other(summary, centers)
+    apart[apart == 0.0] = np.inf
+    return float(((spreads[:, None] + spreads[None]) / apart).max(axis=1).mean())
+
+
+def apart_from_each_other(summary: SegmentSummary, centers: np.ndarray) -> np.ndarray:
+    """The distances of the members' means, (k, k) grid units."""
+    counts = np.maximum(summary.counts, 1)[:, None]
+    offsets = (summary.coordinates - summary.counts[:, None] * centers) / counts
+    apart = centers[:, None] - centers[None] + (offsets[:, None] - offsets[None])
+    return np.asarray(np.sqrt(np.square(apart).sum(axis=2)))
 
 
 def calinski_harabasz(summary: SegmentSummary, centers: np.ndarray) -> float | None:

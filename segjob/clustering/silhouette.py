@@ -1,13 +1,12 @@
-"""The Euclidean silhouette: exact for small populations, else from customers whom the hash chose.
+"""The Euclidean silhouette: exact for small populations, else estimated from customers whom the hash chose.
 
 For a customer, a is the mean distance to the others of the own segment and b the smallest mean distance to another
 segment; the silhouette is (b - a) / max(a, b), and 0 for a segment of one (Rousseeuw 1987). It needs the distances of
-pairs, so tiles of pairs are computed and summed as integers, which leaves no trace of how the tiles were cut.
+pairs: of all pairs for up to 20,000 customers, else of as few as tell the mean to a hundredth.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,19 +14,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segjob.clustering.nearest import as_rows, assign, resolve_device, squared_norms
+from segjob.clustering.nearest import as_rows, center_scores, resolve_device, row_blocks, whole
+from segjob.clustering.silhouette_draw import Members, draw, everybody, sampled_roles
+from segjob.clustering.silhouette_interval import METHOD, overall_score, segment_estimate, segment_score
+from segjob.clustering.silhouette_values import Evaluation, evaluate
 from segjob.records import Score
 
-METHOD = "euclidean"
 EXACT_ROWS = 20_000
-FIRST_ROWS = 5_000  # of the sample, which the report shows
-LEAST_EVALUATED = 512  # a segment
-MOST_REFERENCES = 2_048  # a segment
-ALL_REFERENCES = 2**15
-TILE_ROWS = 1_024
-TILE_REFERENCES = 256
-STEPS_BITS = 24  # distances are rounded to 2**-24 of a grid unit
-MEAN_STEPS = 2.0**40  # silhouettes are rounded to 2**-40 before they are summed
+EXACT_PAIRS = 2**24
+"""Small segments, of a population that is wholly in the sample, are compared with everybody: so many pairs at most."""
+
+STEPS = ((1_024, 2_048), (2_048, 4_096), (4_096, 8_192), (8_192, 16_384))  # evaluated and references, of all segments
+LEAST_EVALUATED = 64  # a segment, on average: with many segments the first steps are left out
+HALF_WIDTH = 0.01
 
 
 @dataclass(frozen=True)
@@ -36,9 +35,9 @@ class Silhouette:
 
     Attributes
     ----------
-    overall : the mean over all customers; where sampled, the segments' means weighted by their shares
+    overall : the mean over all customers; where sampled, the segments' means weighted by their customers
     segments : one a segment, in the order of the centres
-    rows : (e,) positions in the sample of the customers evaluated, ascending; the first 5,000 are among them
+    rows : (e,) positions in the sample of the customers evaluated, ascending
     values : (e,) float64
     index : (s,) the nearest centre of every row of the sample
     """
@@ -53,8 +52,9 @@ class Silhouette:
 def silhouette(sample: np.ndarray, centers: np.ndarray, counts: np.ndarray, device: str = "auto") -> Silhouette:
     """Score the segments.
 
-    Exact if the sample is the whole population and at most 20,000. Else every segment is represented by its first
-    customers in the order of the hashes: up to 2,048 references, fewer with more than 16 segments.
+    Exact if the sample is the whole population and at most 20,000. Else estimated with a 95 % interval, from more and
+    more customers until the overall one is within 0.01 of the estimate, or the largest draw is reached. A segment that
+    was compared as a whole with everybody is exact all the same.
 
     Parameters
     ----------
@@ -63,19 +63,23 @@ def silhouette(sample: np.ndarray, centers: np.ndarray, counts: np.ndarray, devi
     counts : (k,) customers a segment, in the population
     """
     rows = as_rows(sample, resolve_device(device)[0])
-    index = assign(rows, centers).index
-    exact = len(rows) == int(counts.sum()) and len(rows) <= EXACT_ROWS
+    index = nearest(rows, centers)
+    complete = len(rows) == int(counts.sum())
     if len(centers) == 1:
-        return no_silhouette(index, exact)
-    references = chosen_rows(index, len(centers), 0, len(rows) if exact else references_each(len(centers)))
-    evaluated = np.arange(len(rows)) if exact else chosen_rows(index, len(centers), FIRST_ROWS, LEAST_EVALUATED)
-    values = silhouettes(rows, index, evaluated, references, len(centers))
-    segments = tuple(mean_score(values[index[evaluated] == each], exact) for each in range(len(centers)))
-    return Silhouette(weighted_score(segments, counts, exact), segments, evaluated, values, index)
+        return no_silhouette(index, complete and len(rows) <= EXACT_ROWS)
+    members = Members(index, len(centers))
+    for evaluations in growing(rows, members, counts, complete):
+        found = summed_up(evaluations, counts, index)
+        if precise(found.overall):
+            break
+    return found
 
 
-def references_each(n_clusters: int) -> int:
-    return min(MOST_REFERENCES, ALL_REFERENCES // n_clusters)
+def nearest(rows: Tensor, centers: np.ndarray) -> np.ndarray:
+    """The index of the nearest centre of each row, (s,); ties go to the lowest, as in the label pass."""
+    stacked = torch.from_numpy(centers).to(rows.device, torch.float64)
+    found = [center_scores(block, stacked).min(dim=0).indices for block in row_blocks(rows, len(centers))]
+    return whole(torch.cat(found))
 
 
 def no_silhouette(index: np.ndarray, exact: bool) -> Silhouette:
@@ -84,95 +88,48 @@ def no_silhouette(index: np.ndarray, exact: bool) -> Silhouette:
     return Silhouette(none, (none,), np.empty(0, np.int64), np.empty(0), index)
 
 
-def chosen_rows(index: np.ndarray, n_clusters: int, n_first: int, n_each: int) -> np.ndarray:
-    """Positions of the first `n_first` rows of all and the first `n_each` of each segment, ascending."""
-    chosen = [np.arange(min(n_first, len(index)))]
-    chosen += [np.flatnonzero(index == each)[:n_each] for each in range(n_clusters)]
-    return np.unique(np.concatenate(chosen))
+def precise(score: Score) -> bool:
+    if score.low is None or score.high is None:
+        return False
+    return score.high - score.low <= 2 * HALF_WIDTH
 
 
-def silhouettes(
-    rows: Tensor, index: np.ndarray, evaluated: np.ndarray, references: np.ndarray, n_clusters: int
-) -> np.ndarray:
-    """The silhouettes of the evaluated rows against the references, (e,) float64.
-
-    Parameters
-    ----------
-    rows : (s, d) grid coordinates
-    index : (s,) the segment of each
-    evaluated, references : positions in `rows`, ascending
-    """
-    grouped = references[np.argsort(index[references], kind="stable")]
-    sizes = np.bincount(index[references], minlength=n_clusters)
-    sums = distance_sums(rows, evaluated, grouped, sizes)  # (e, k)
-    own = index[evaluated]
-    each = np.arange(len(evaluated))
-    others = sizes[own] - np.isin(evaluated, references, assume_unique=True)
-    within = sums[each, own] / np.maximum(others, 1)
-    means = np.divide(sums, sizes, out=np.full_like(sums, np.inf), where=sizes > 0)
-    means[each, own] = np.inf
-    between = means.min(axis=1)
-    larger = np.maximum(within, between)
-    defined = (others > 0) & (larger > 0.0) & np.isfinite(between)
-    return np.asarray(np.divide(between - within, larger, out=np.zeros_like(larger), where=defined))
+def growing(rows: Tensor, members: Members, counts: np.ndarray, complete: bool) -> Iterator[list[Evaluation]]:
+    """Evaluations of larger and larger draws; of a small population there is one, of everybody."""
+    n_clusters = len(counts)
+    all_roles = [everybody(n_members) for n_members in members.numbers.tolist()]
+    if complete and len(rows) <= EXACT_ROWS:
+        yield [evaluate(rows, draw(members, counts, all_roles))]
+        return
+    small = small_segments(counts) if complete else np.zeros(n_clusters, bool)
+    certain = [evaluate(rows, draw(members, counts, all_roles).only(small))] if small.any() else []
+    for n_evaluated, n_references in STEPS:
+        if n_evaluated < min(LEAST_EVALUATED * n_clusters, STEPS[-1][0]):
+            continue
+        roles = sampled_roles(members.numbers, counts, n_evaluated, n_references)
+        yield [*certain, evaluate(rows, draw(members, counts, roles).only(~small))]
 
 
-def distance_sums(rows: Tensor, evaluated: np.ndarray, grouped: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Sums of the distances from each evaluated row to the references of each segment, (e, k), in grid units.
-
-    `grouped` has the positions of the references, segment by segment, `sizes` (k,) of them each.
-    """
-    left, right = pair_factors(rows, evaluated, grouped)
-    bits, width = resolution(rows, int(sizes.max()))
-    left *= 4.0**bits
-    sums = torch.zeros(len(evaluated), len(sizes), dtype=torch.int64, device=rows.device)
-    for first in range(0, len(evaluated), TILE_ROWS):
-        tile = slice(first, first + TILE_ROWS)
-        for segment, columns in reference_tiles(sizes, width):
-            distances = (left[tile] @ right[columns].T).sqrt_().round_()
-            sums[tile, segment] += distances.sum(1).to(torch.int64)
-    return sums.cpu().numpy() * 2.0**-bits
+def small_segments(counts: np.ndarray) -> np.ndarray:
+    """Which segments are so small that their customers can be compared with everybody, the smallest first."""
+    order = np.argsort(counts, kind="stable")
+    small = np.zeros(len(counts), bool)
+    small[order] = np.cumsum(counts[order]) * int(counts.sum()) <= EXACT_PAIRS
+    return small
 
 
-def pair_factors(rows: Tensor, evaluated: np.ndarray, grouped: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Two matrices whose product holds the exact squared distances: (x, |x|², 1) and (-2 y, 1, |y|²)."""
-    x, y = (rows[torch.from_numpy(chosen).to(rows.device)].to(torch.float64) for chosen in (evaluated, grouped))
-    left = torch.cat([x, squared_norms(x)[:, None], torch.ones_like(x[:, :1])], dim=1)
-    right = torch.cat([-2.0 * y, torch.ones_like(y[:, :1]), squared_norms(y)[:, None]], dim=1)
-    return left, right
-
-
-def resolution(rows: Tensor, largest_segment: int) -> tuple[int, int]:
-    """To how many bits below a grid unit distances are rounded, and how many of them float64 then sums exactly."""
-    extent = (rows.amax(0).to(torch.float64) - rows.amin(0).to(torch.float64)).square().sum()
-    diameter_bits = math.ceil(math.log2(math.sqrt(float(extent)) + 1.0))
-    bits = min(STEPS_BITS, 62 - diameter_bits - largest_segment.bit_length())
-    return bits, max(1, min(TILE_REFERENCES, 2 ** (53 - bits - diameter_bits)))
-
-
-def reference_tiles(sizes: np.ndarray, width: int) -> Iterator[tuple[int, slice]]:
-    """Ranges of the grouped references, none across two segments."""
-    ends = np.cumsum(sizes).tolist()
-    for segment, (size, end) in enumerate(zip(sizes.tolist(), ends, strict=True)):
-        for first in range(end - size, end, width):
-            yield segment, slice(first, min(first + width, end))
-
-
-def mean_score(values: np.ndarray, exact: bool) -> Score:
-    """The mean of some silhouettes; rounded and summed as integers, so that their order is moot."""
-    if not len(values):
-        return Score(None, None, None, METHOD, 0, exact)
-    mean = int(np.rint(values * MEAN_STEPS).astype(np.int64).sum()) / len(values) / MEAN_STEPS
-    return point_score(mean, len(values), exact)
-
-
-def weighted_score(segments: tuple[Score, ...], counts: np.ndarray, exact: bool) -> Score:
-    """The overall silhouette from the segments', weighted by their numbers of customers."""
-    known = [(score, int(count)) for score, count in zip(segments, counts, strict=True) if score.value is not None]
-    total = sum(count for _, count in known)
-    mean = math.fsum((score.value or 0.0) * count for score, count in known) / total
-    return point_score(mean, sum(score.n_sampled for score in segments), exact)
-
-
-def point_score(value: float, n_sampled: int, exact: bool) -> Score:
-    return Score(value, value if exact else None, value if exact else None, METHOD, n_sampled, exact)
+def summed_up(evaluations: list[Evaluation], counts: np.ndarray, index: np.ndarray) -> Silhouette:
+    """The scores; each segment was evaluated in one of the draws at most."""
+    own = np.concatenate([one.drawn.own for one in evaluations])
+    exact = np.any([one.drawn.exact for one in evaluations], axis=0)
+    rows = np.concatenate([one.drawn.evaluated for one in evaluations])
+    values = np.concatenate([one.values for one in evaluations])
+    replicates = np.concatenate([one.replicates for one in evaluations])
+    estimates = [
+        segment_estimate(values[own == each], replicates[own == each], int(count), bool(exact[each]))
+        for each, count in enumerate(counts)
+    ]
+    order = np.argsort(rows)
+    return Silhouette(
+        overall_score(estimates, counts), tuple(map(segment_score, estimates)), rows[order], values[order], index
+    )

@@ -1,80 +1,34 @@
-"""Where the fit begins: many greedy k-means++ starts on a small sample, and ever fewer of them on larger ones."""
+"""Greedy k-means++ starts and their refinement, many sets of centres side by side."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from segjob.clustering.nearest import Tally, squared_distances, tally
+from segjob.clustering.cores import at_once, tally_at_once
+from segjob.clustering.nearest import Tally, squared_distances
+
+SEEDED_AT_ONCE = 4  # starts: their distances to 2**14 rows still lie in the caches
+SAME = 1e-5
+"""Starts whose inertias differ by less, relatively, count as one."""
 
 
 @dataclass(frozen=True)
 class Level:
-    """One round: so many starts on so many rows, refined until an iteration gains at most `gain` of the inertia."""
+    """One round: so many starts on so many rows, refined until an iteration gains at most `gain` of the inertia.
+
+    With `patience`, a start is also left alone once so many of its last gains would not bring it up to the best one.
+    """
 
     n_rows: int
     n_starts: int
     gain: float
     iterations: int
-
-
-LEVELS = (
-    Level(n_rows=2**14, n_starts=32, gain=1e-3, iterations=20),
-    Level(n_rows=2**16, n_starts=8, gain=1e-4, iterations=30),
-    Level(n_rows=2**18, n_starts=3, gain=1e-5, iterations=100),
-)
-SMALL_LEVELS = (
-    replace(LEVELS[0], gain=1e-4, iterations=50),
-    replace(LEVELS[1], gain=1e-5, iterations=100),
-    replace(LEVELS[2], gain=0.0, iterations=300),
-)
-"""Where all levels see the same few rows, the last starts are followed to their end."""
-
-START_ROWS = LEVELS[-1].n_rows
-"""How many rows of the sample, in hash order, the starts see."""
-
-
-@dataclass(frozen=True)
-class Start:
-    """The best start with its tally on the rows of the last level.
-
-    Attributes
-    ----------
-    centers : (k, d) int64; fewer than asked for where the rows have fewer distinct values
-    tally : of these centres, R = 1
-    n_rows : rows of the last level
-    iterations : of Lloyd's algorithm, over all levels
-    inertia_before : on the rows of the last level, before they were refined there
-    """
-
-    centers: np.ndarray
-    tally: Tally
-    n_rows: int
-    iterations: int
-    inertia_before: int
-
-
-def find_start(sample: Tensor, n_clusters: int, generator: torch.Generator) -> Start:
-    """Play the tournament.
-
-    Parameters
-    ----------
-    sample : (s, d) whole numbers in the order of the hashes, on any device
-    generator : on the CPU; the only source of chance
-    """
-    centers = seed_centers(sample[: LEVELS[0].n_rows], n_clusters, LEVELS[0].n_starts, generator)
-    iterations = 0
-    for level in LEVELS if len(sample) > LEVELS[0].n_rows else SMALL_LEVELS:
-        rows = sample[: level.n_rows]
-        refined = refine(rows, extend(rows, centers[: level.n_starts], n_clusters), level)
-        centers = np.stack([refined.centers[start] for start in refined.ranking])
-        iterations += refined.iterations
-    best = refined.ranking[0]
-    return Start(centers[0], refined.tallies[best], len(rows), iterations, refined.inertias_before[best])
+    patience: int | None = None
 
 
 def seed_centers(rows: Tensor, n_clusters: int, n_starts: int, generator: torch.Generator) -> np.ndarray:
@@ -85,21 +39,37 @@ def seed_centers(rows: Tensor, n_clusters: int, n_starts: int, generator: torch.
     (n_starts, k, d) int64: rows; k is smaller where there are fewer distinct ones
     """
     rows = rows.to(torch.float64)
-    chosen = [torch.randint(len(rows), (n_starts,), generator=generator).to(rows.device)]
+    first = torch.randint(len(rows), (n_starts,), generator=generator)
+    shape = (n_clusters - 1, n_starts, 2 + int(math.log(n_clusters)))  # (k - 1, R, T)
+    chances = torch.rand(shape, generator=generator, dtype=torch.float64)
+    starts = torch.arange(n_starts).chunk(max(n_starts // SEEDED_AT_ONCE, 1))
+    chosen = at_once(lambda some: seed_some(rows, first[some], chances[:, some]), starts)
+    return rows[torch.cat(chosen)].to(torch.int64).cpu().numpy()
+
+
+def seed_some(rows: Tensor, first: Tensor, chances: Tensor) -> Tensor:
+    """The rows (R, k) that a few starts choose, from their first ones (R,) and the chances (k - 1, R, T) of all."""
+    chosen = [first.to(rows.device)]
     closest = squared_distances(rows, rows[chosen[0]]).to(torch.int64)  # (R, n)
-    while len(chosen) < n_clusters and bool(closest.any()):
-        candidates = draw_candidates(closest, 2 + int(math.log(n_clusters)), generator)  # (R, T)
-        picked, closest = best_candidates(rows, closest, candidates)
+    for chance in chances:
+        if not bool(closest.any()):
+            break
+        picked, closest = best_candidates(rows, closest, draw_candidates(closest, chance))
         chosen.append(picked)
-    return rows[torch.stack(chosen, dim=1)].to(torch.int64).cpu().numpy()
+    return torch.stack(chosen, dim=1)
 
 
-def draw_candidates(closest: Tensor, n_candidates: int, generator: torch.Generator) -> Tensor:
-    """Draw rows with a chance in proportion to their squared distance from what is chosen already."""
+def draw_candidates(closest: Tensor, chance: Tensor) -> Tensor:
+    """Draw rows with a chance in proportion to their squared distance from what is chosen already.
+
+    Parameters
+    ----------
+    closest : (R, n) int64
+    chance : (R, T) in [0, 1)
+    """
     cumulated = closest.cumsum(1)
     total = cumulated[:, -1:]
-    chance = torch.rand(len(closest), n_candidates, generator=generator, dtype=torch.float64).to(closest.device)
-    drawn = torch.minimum((chance * total).to(torch.int64), total - 1)
+    drawn = torch.minimum((chance.to(closest.device) * total).to(torch.int64), total - 1)
     return torch.searchsorted(cumulated, drawn, right=True)
 
 
@@ -127,24 +97,50 @@ class Refined:
         """The starts by inertia, best first; ties by their number."""
         return sorted(range(len(self.centers)), key=lambda start: self.tallies[start].inertia[0])
 
+    @property
+    def different(self) -> list[int]:
+        """The ranking without starts that ended where a better one did, as far as their inertia tells."""
+        kept: list[int] = []
+        for start in self.ranking:
+            inertia = self.tallies[start].inertia[0]
+            if not kept or inertia - self.tallies[kept[-1]].inertia[0] > SAME * inertia:
+                kept.append(start)
+        return kept
 
-def refine(rows: Tensor, centers: np.ndarray, level: Level) -> Refined:
-    """Lloyd's iterations for all starts at once; each is left alone once one gains too little for the level."""
-    before = tally(rows, centers)
+
+def refine(rows: Tensor, centers: np.ndarray, level: Level, to_beat: int | None = None) -> Refined:
+    """Lloyd's iterations for all starts at once; each is left alone once one gains too little for the level.
+
+    Parameters
+    ----------
+    rows : (n, d) whole numbers
+    centers : (R, k, d) int64
+    to_beat : an inertia that the starts race against, besides one another, where the level has patience
+    """
+    before = tally_at_once(rows, centers)
     current, tallies = list(centers), [before.one(start) for start in range(len(centers))]
     gaining, iterations = list(range(len(centers))), 0
     while gaining and iterations < level.iterations:
         following = np.stack([lloyd_step(rows, current[start], tallies[start]) for start in gaining])
-        found = tally(rows, following)
-        gained = [
-            tallies[start].inertia[0] - new > level.gain * tallies[start].inertia[0]
-            for start, new in zip(gaining, found.inertia, strict=True)
-        ]
+        found = tally_at_once(rows, following)
+        gains = [tallies[start].inertia[0] - new for start, new in zip(gaining, found.inertia, strict=True)]
         for place, start in enumerate(gaining):
             current[start], tallies[start] = following[place], found.one(place)
-        gaining = [start for start, more in zip(gaining, gained, strict=True) if more]
+        best = min(one.inertia[0] for one in tallies)
+        best = best if to_beat is None else min(best, to_beat)
+        gaining = [
+            start
+            for start, gained in zip(gaining, gains, strict=True)
+            if goes_on(tallies[start].inertia[0], gained, best, level)
+        ]
         iterations += 1
     return Refined(current, tallies, before.inertia, iterations)
+
+
+def goes_on(inertia: int, gained: int, best: int, level: Level) -> bool:
+    """Whether a start that has just gained so much is worth another iteration."""
+    hopeless = level.patience is not None and inertia - level.patience * gained > best
+    return gained > level.gain * (inertia + gained) and not hopeless
 
 
 def lloyd_step(rows: Tensor, centers: np.ndarray, found: Tally) -> np.ndarray:

@@ -15,9 +15,9 @@ from segjob.config import Settings
 from segjob.errors import ConfigurationError, DataError, NotPermitted, SegjobError
 from segjob.job.source import plan_source, shape_of
 from segjob.postgres.connect import Database, driver_of
+from segjob.postgres.expected import expect
 from segjob.postgres.queries import Names, query
 from segjob.postgres.shapes import check_up_to_date
-from segjob.postgres.snapshot import estimate
 
 
 @dataclass
@@ -88,7 +88,7 @@ def check_segmentation(database: Database, settings: Settings, name: str, checks
     with checks.of(f"{name}: privileges"), database.begin() as connection:
         check_privileges(connection, Names(database.schemas, name))
     with checks.of(f"{name}: volume") as say, database.begin() as connection:
-        say(check_volume(estimate(driver_of(connection), plan)))
+        say(check_volume(expect(driver_of(connection), plan).n_rows))
 
 
 def check_privileges(connection: Connection, names: Names) -> None:

@@ -10,7 +10,8 @@ from segjob.commands.database import open_database
 from segjob.commands.show import print_segments, silhouette_sentence
 from segjob.config import Settings
 from segjob.errors import SegjobError, Stopped
-from segjob.job.run import Order, run
+from segjob.job.run import run
+from segjob.job.task import Order
 from segjob.progress import Progress
 
 

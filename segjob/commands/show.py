@@ -9,6 +9,8 @@ from segjob.commands.database import open_database, require_migrated
 from segjob.config import Settings
 from segjob.postgres import listing
 
+APART = 0.5  # standard deviations
+
 
 def version_document(settings: Settings, name: str, version_id: int | None) -> dict[str, Any]:
     """The segments, centroids and scores of a version; the published one if none is named."""
@@ -28,6 +30,8 @@ def print_version(found: dict[str, Any]) -> None:
     )
     print(f"inertia {console.number(found['inertia'])}, {silhouette_sentence(silhouette)}")
     print_segments(found["segments"])
+    for segment in found["segments"]:
+        print_explanation(segment)
 
 
 def silhouette_sentence(silhouette: dict[str, Any]) -> str:
@@ -54,3 +58,23 @@ def print_segments(segments: list[dict[str, Any]]) -> None:
         for segment in segments
     ]
     console.table("", columns, rows)
+
+
+def print_explanation(segment: dict[str, Any]) -> None:
+    """What sets a segment apart, and its rule, as text that can be pasted."""
+    print(f"{segment['segment_id']} · {segment['name']}")
+    print(f"  apart: {apart_sentence(segment['differences'])}")
+    if segment["rule"] is not None:
+        print(f"  rule:  {segment['rule']}")
+        print(f"         {share(segment['rule_precision'])} precision, {share(segment['rule_recall'])} recall")
+
+
+def apart_sentence(differences: dict[str, float | None]) -> str:
+    """The features at least half a standard deviation away from all customers, the farthest first; at most three."""
+    far = [(feature, apart) for feature, apart in differences.items() if apart is not None and abs(apart) >= APART]
+    listed = ", ".join(f"{feature} {apart:+.1f}" for feature, apart in far[:3])
+    return f"{listed} standard deviations from all customers" if listed else "near the average in everything"
+
+
+def share(value: float | None) -> str:
+    return "no" if value is None else f"{value:.1%}"

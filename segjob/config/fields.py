@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 EMBEDDED = "embedded:"
+MOST_CLUSTERS = 100  # of a range: every number in it is tried
 SEGMENTATION_NAME = r"^[a-z][a-z0-9_]{0,39}$"
 SCHEMA_NAME = r"^[a-z_][a-z0-9_]{0,62}$"
 PARAMETER_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
@@ -87,6 +88,7 @@ def not_boolean(value: Any) -> Any:
 
 
 Count = Annotated[int, Field(ge=1), BeforeValidator(not_boolean)]
+Several = Annotated[int, Field(ge=2, le=MOST_CLUSTERS), BeforeValidator(not_boolean)]
 Seed = Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(not_boolean)]
 Number = Annotated[float, BeforeValidator(not_boolean)]
 PositiveNumber = Annotated[float, Field(gt=0), BeforeValidator(not_boolean)]

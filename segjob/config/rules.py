@@ -9,7 +9,6 @@ from typing import Any
 from pydantic import BaseModel
 
 from segjob.config.problems import Problem
-from segjob.config.segmentation import ClusterRange
 from segjob.config.settings import Settings
 
 SHARED_OBJECTS = ("segmentation", "version", "run", "gate", "transition", "k_candidate")
@@ -29,17 +28,10 @@ class NotYet:
     refused: Callable[[Any], bool] = lambda value: value is not None and value is not False
 
 
-CONNECTIONS = 4  # lock, guard, leader and reader
 ANY_SEGMENTATION = "segmentations.*"
 NOT_YET = (
     NotYet("database.source_url", "this release reads the customers from database.url"),
-    NotYet("resources.connections", "this release opens four; remove the key", lambda value: value != CONNECTIONS),
     NotYet(f"{ANY_SEGMENTATION}.parallel_safe", "this release reads a view or query in one stream"),
-    NotYet(
-        f"{ANY_SEGMENTATION}.n_clusters",
-        "this release does not choose the number of segments; give one number",
-        lambda value: isinstance(value, ClusterRange),
-    ),
     NotYet(f"{ANY_SEGMENTATION}.watermark", "this release has no `segjob score`; remove the key"),
     NotYet(
         f"{ANY_SEGMENTATION}.gates",

@@ -28,6 +28,7 @@ from segjob.config.fields import (
     ParameterName,
     QueryFileField,
     Seed,
+    Several,
     Share,
     Text,
     Threshold,
@@ -40,14 +41,19 @@ from segjob.spelling import nearest
 class ClusterRange(Model):
     """The numbers of segments among which the job chooses."""
 
-    min: Count = Field(description="The smallest number of segments to try.")
-    max: Count = Field(description="The largest number of segments to try.")
+    min: Several = Field(description="The smallest number of segments to try, at least 2.")
+    max: Several = Field(description="The largest number of segments to try, at most 100.")
 
     @model_validator(mode="after")
     def _ascending(self) -> Self:
         if self.min > self.max:
             raise ValueError(f"min ({self.min}) must not be more than max ({self.max})")
         return self
+
+    @property
+    def numbers(self) -> range:
+        """Every number of segments in it."""
+        return range(self.min, self.max + 1)
 
 
 class Gate(Model):
@@ -157,6 +163,11 @@ class Segmentation(Model, json_schema_extra=ONE_ORIGIN):
             found = f"there are {' and '.join(given)}" if given else "there is none"
             raise ValueError(f"must have exactly one of source, query and query_file; {found}")
         return self
+
+    @property
+    def least_clusters(self) -> int:
+        """The smallest number of segments that there may be; fewer customers can not be segmented."""
+        return self.n_clusters.min if isinstance(self.n_clusters, ClusterRange) else self.n_clusters
 
     @property
     def query_text(self) -> str | None:

@@ -86,7 +86,9 @@ class Resources(Model):
         "holds customers, the others wait in spool_dir. Default: the container's limit, or without one half of the "
         "machine's memory and at most 4 GiB.",
     )
-    connections: Count = Field(default=4, description="The most connections to the database at the same time.")
+    connections: Count = Field(
+        default=4, description="The most connections that read customers or write labels at the same time."
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="Where the clustering runs; auto takes a GPU when there is one."
     )

@@ -22,6 +22,7 @@ import pyarrow as pa
 from segjob.errors import ConfigurationError, InternalError, TryAgain
 
 CHUNK_ROWS = 65_536
+CHUNK_VALUES = 2**20  # of a wide source a chunk has fewer rows, so that what is computed of it takes no more memory
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -43,6 +44,11 @@ class Budget:
     def give_back(self, n_bytes: int) -> None:
         with self._lock:
             self.left += n_bytes
+
+
+def chunk_rows_of(n_columns: int) -> int:
+    """How many rows a chunk has where every row has so many values."""
+    return min(CHUNK_ROWS, CHUNK_VALUES // max(n_columns, 1))
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ class Spool:
         self.n_bytes = 0
         self.finished = False
         self._budget = budget
-        self._chunk_rows = chunk_rows
+        self.chunk_rows = chunk_rows
         self._directory = directory
         self._waiting: list[pa.RecordBatch] = []
         self._n_waiting = 0
@@ -115,8 +121,8 @@ class Spool:
             raise InternalError("the spool takes batches of one schema")
         batch = pa.RecordBatch.from_arrays(batch.columns, schema=self.schema)
         self.n_rows += batch.num_rows
-        while self._n_waiting + batch.num_rows >= self._chunk_rows:
-            n_missing = self._chunk_rows - self._n_waiting
+        while self._n_waiting + batch.num_rows >= self.chunk_rows:
+            n_missing = self.chunk_rows - self._n_waiting
             self._keep([*self._waiting, batch.slice(0, n_missing)])
             self._waiting, self._n_waiting = [], 0
             batch = batch.slice(n_missing)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,16 +11,18 @@ import pyarrow as pa
 
 from segjob.clustering.features import split_excluded
 from segjob.clustering.survey import Survey, survey_chunk
-from segjob.config.resources import available_cores
-from segjob.config.settings import Resources
+from segjob.config.threads import threads
 from segjob.engine.chunks import decode_chunk
 from segjob.engine.local import LocalPopulation
-from segjob.engine.spool import Budget, Spool
-from segjob.errors import DataError
+from segjob.engine.room import check_room, spool_row_bytes
+from segjob.engine.spool import Spool, chunk_rows_of
+from segjob.errors import DataError, SegjobError
+from segjob.job.task import Task
 from segjob.postgres.columns import ReadPlan
-from segjob.postgres.connect import Database
+from segjob.postgres.expected import Expected
 from segjob.postgres.read import read_bulk
-from segjob.postgres.snapshot import hold
+from segjob.postgres.snapshot import Snapshot, hold
+from segjob.progress import Phase
 from segjob.records import Chunk, FeatureSpec
 
 MISSING = "missing value"
@@ -35,12 +37,16 @@ class Customers:
     ----------
     labelled : those that get a segment
     unlabelled : the others: keys, "reason" and "feature"
+    chunk_rows : customers of every chunk but the last
+    warnings : what a person should know of the reading
     """
 
     taken_at: datetime
     survey: Survey
     labelled: LocalPopulation[Chunk]
     unlabelled: Spool
+    chunk_rows: int
+    warnings: tuple[str, ...] = ()
 
     @property
     def n_rows(self) -> int:
@@ -48,41 +54,67 @@ class Customers:
 
 
 @contextmanager
-def read_customers(
-    database: Database, plan: ReadPlan, specs: Sequence[FeatureSpec], resources: Resources, budget: Budget
-) -> Iterator[Customers]:
+def read_customers(task: Task, phase: Phase) -> Iterator[Customers]:
     """Read the source once; the spools live as long as the block.
 
     Raises
     ------
     DataError
         The source is empty, or has a NULL key.
+    TryAgain
+        There is no room for the customers.
     """
+    folder = task.settings.resources.spool_folder
     with ExitStack() as spools:
-        labelled = spools.enter_context(Spool(plan.schema, budget, resources.spool_folder))
-        unlabelled = spools.enter_context(Spool(unlabelled_schema(plan), budget, resources.spool_folder))
-        survey, taken_at = fill(database, plan, specs, labelled, unlabelled)
+        rows = chunk_rows_of(len(task.plan.features))
+        labelled = spools.enter_context(Spool(task.plan.schema, task.budget, folder, rows))
+        unlabelled = spools.enter_context(Spool(unlabelled_schema(task.plan), task.budget, folder))
+        warnings: list[str] = []
+        survey, taken_at = fill(task, phase, labelled, unlabelled, warnings)
         if survey is None:
             raise DataError(empty_sentence(unlabelled.n_rows))
-        yield Customers(taken_at, survey, LocalPopulation(labelled, decode_chunk, available_cores()), unlabelled)
+        population = LocalPopulation(labelled, decode_chunk, threads())
+        yield Customers(taken_at, survey, population, unlabelled, rows, tuple(warnings))
 
 
 def fill(
-    database: Database, plan: ReadPlan, specs: Sequence[FeatureSpec], labelled: Spool, unlabelled: Spool
+    task: Task, phase: Phase, labelled: Spool, unlabelled: Spool, warnings: list[str]
 ) -> tuple[Survey | None, datetime]:
     """Read everything into the spools; returns what was learnt on the way (None of nobody), and the snapshot's time."""
-    survey: Survey | None = None
-    with hold(database, plan) as snapshot, closing(read_bulk(database, snapshot, plan)) as batches:
-        for batch in batches:
-            included = divide(batch, specs, unlabelled)
-            labelled.append(included)
-            if included.num_rows:
-                found = survey_chunk(specs, decode_chunk(included))
-                survey = found if survey is None else survey.merge(found)
+    specs, survey = task.segmentation.feature_specs(), None
+    with hold(task.database, task.plan) as snapshot:
+        phase.expect(snapshot.expected.n_rows)
+        warnings += task.warned(room_warnings(task, snapshot.expected))
+        with closing(read_streams_of(task, snapshot, warnings)) as batches:
+            for batch in batches:
+                phase.advance(batch.num_rows)
+                included, chunk = divide(batch, specs, unlabelled)
+                labelled.append(included)
+                if chunk.n_rows:
+                    found = survey_chunk(specs, chunk)
+                    survey = found if survey is None else survey.merge(found)
         snapshot.verify()
     labelled.finish()
     unlabelled.finish()
     return survey and survey.settle(), snapshot.taken_at
+
+
+def room_warnings(task: Task, expected: Expected) -> list[str]:
+    """Make sure that the disk has room for what the planner expects, and warn where it may not."""
+    schema, n_features = task.plan.schema, len(task.plan.features)
+    row_bytes = spool_row_bytes(schema, expected.width, n_features)
+    folder = task.settings.resources.spool_folder
+    warning = check_room(folder, expected.n_rows, row_bytes, task.budget.left, expected.reliable)
+    return [warning] if warning else []
+
+
+def read_streams_of(task: Task, snapshot: Snapshot, warnings: list[str]) -> Generator[pa.RecordBatch, None, None]:
+    """All customers, over as many sessions as the server grants."""
+
+    def missed(reason: SegjobError) -> None:
+        warnings.extend(task.warned([f"the source was read over fewer sessions than it could have been: {reason}"]))
+
+    return read_bulk(task.database, snapshot, task.plan, task.reading_streams, missed)
 
 
 def empty_sentence(n_unlabelled: int) -> str:
@@ -97,13 +129,15 @@ def unlabelled_schema(plan: ReadPlan) -> pa.Schema:
     return pa.schema([*keys, pa.field("reason", pa.string()), pa.field("feature", pa.string())])
 
 
-def divide(batch: pa.RecordBatch, specs: Sequence[FeatureSpec], unlabelled: Spool) -> pa.RecordBatch:
+def divide(batch: pa.RecordBatch, specs: Sequence[FeatureSpec], unlabelled: Spool) -> tuple[pa.RecordBatch, Chunk]:
     """Put the customers that a policy excludes aside, and give the others."""
-    included, features = split_excluded(specs, decode_chunk(batch))
+    chunk = decode_chunk(batch)
+    included, features = split_excluded(specs, chunk)
     if not features:
-        return batch
+        return batch, chunk
     excluded = batch.filter(pa.array(~included))
     keys = excluded.columns[: len(unlabelled.schema) - 2]
     reasons = pa.array([MISSING] * len(features), pa.string())
     unlabelled.append(pa.RecordBatch.from_arrays([*keys, reasons, pa.array(features)], schema=unlabelled.schema))
-    return batch.filter(pa.array(included))
+    kept = batch.filter(pa.array(included))
+    return kept, decode_chunk(kept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -48,6 +49,10 @@ CATEGORY_TYPES = ("text", "character varying", "character", "boolean")
 TEXT_TYPES = ("text", "character varying", "character")
 ENUM = "e"
 
+# What may stand before a parenthesis in a filter that means the same at any time.
+NOT_ASKING = "abs all and any between char coalesce else in length like lower not numeric or then upper varchar when"
+WORDS_FOR_TIME = re.compile(r"\b(now|today|tomorrow|yesterday|current_\w+|localtime\w*)\b", re.IGNORECASE)
+
 
 @dataclass(frozen=True)
 class SourceColumn:
@@ -92,6 +97,7 @@ class ReadPlan:
     schema : of every batch that a reader gives: the "k:" fields, then "n:", then "c:"
     sql : the SELECT as finished text, with one column for each field of `schema`, in its order
     statement : the same SELECT, for whoever reads only a part of it
+    relation : the full name of the relation that is read, if parts of it can be read apart from one another; else None
     """
 
     keys: tuple[KeyColumn, ...]
@@ -99,6 +105,7 @@ class ReadPlan:
     schema: pa.Schema
     sql: str
     statement: Select[Any]
+    relation: str | None
 
 
 def plan_read(description: Description, keys: Sequence[str], features: Sequence[FeatureSpec]) -> ReadPlan:
@@ -130,7 +137,24 @@ def plan_read(description: Description, keys: Sequence[str], features: Sequence[
         schema=pa.schema(fields),
         sql=as_sql(statement),
         statement=statement,
+        relation=divisible(description),
     )
+
+
+def divisible(description: Description) -> str | None:
+    """The relation, if it is one, and if its filter means the same to every session.
+
+    Sessions that share a snapshot do not share `now()`, so a filter that may ask for the time is asked once.
+    """
+    if description.from_sql.startswith("(") or may_ask_for_time(description.where_sql or ""):
+        return None
+    return description.from_sql
+
+
+def may_ask_for_time(filtering: str) -> bool:
+    """Whether it calls any function that is not known, or has a word for the time; to err costs a little speed."""
+    called = re.findall(r'([\w$."]+)\s*\(', filtering)
+    return any(name.lower() not in NOT_ASKING.split() for name in called) or bool(WORDS_FOR_TIME.search(filtering))
 
 
 def select_from(description: Description, expressions: Iterable[ColumnElement[Any]]) -> Select[Any]:

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import partial
 
-import adbc_driver_postgresql.dbapi as adbc
 import pyarrow as pa
-from psycopg.conninfo import make_conninfo
 
-from segjob.postgres.connect import Database
+from segjob.errors import InternalError
+from segjob.postgres.connect import SESSION, Database, translated
 from segjob.postgres.queries import quote, sql
-from segjob.postgres.read import bulk_errors
+from segjob.postgres.read import bulk_errors, session_settings, unheard
+from segjob.postgres.rows import RowDecoder
+from segjob.postgres.streams import read_streams
 from segjob.postgres.write import Part
+
+TYPES = {
+    "int2": pa.int16(),
+    "int4": pa.int32(),
+    "int8": pa.int64(),
+    "float4": pa.float32(),
+    "float8": pa.float64(),
+    "text": pa.string(),
+    "varchar": pa.string(),
+}
+"""What becomes of the types that a label table has; a domain is described as the type below it."""
 
 
 @contextmanager
@@ -25,10 +38,19 @@ def read_labels(database: Database, part: Part) -> Iterator[pa.RecordBatchReader
     ]
     identifiers = part.identifiers | {"keys": ", ".join(keys), "exported_keys": ",\n    ".join(exported)}
     (statement,) = sql("export_labels", **identifiers)
-    with (
-        bulk_errors(),
-        adbc.connect(make_conninfo(database.conninfo, application_name="segjob")) as session,
-        session.cursor() as cursor,
-    ):
-        cursor.execute(statement)
-        yield cursor.fetch_record_batch()
+    schema = find_schema(database, statement)
+    batch = partial(pa.RecordBatch.from_arrays, schema=schema)
+    preparation = (SESSION, session_settings())
+    streams = read_streams(database, preparation, [statement], RowDecoder(schema), batch, 1, unheard)
+    with bulk_errors(), closing(streams) as batches:
+        yield pa.RecordBatchReader.from_batches(schema, batches)
+
+
+def find_schema(database: Database, statement: str) -> pa.Schema:
+    """The columns that the statement will give."""
+    with translated(), database.open() as session:
+        described = session.execute(f"SELECT * FROM (\n{statement}\n) AS q LIMIT 0".encode()).description
+    if described is None:
+        raise InternalError("a SELECT has columns")
+    names = [(column.name, session.adapters.types[column.type_code].name) for column in described]
+    return pa.schema([pa.field(name, TYPES[type_name]) for name, type_name in names])

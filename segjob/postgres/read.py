@@ -7,71 +7,80 @@ numbers ("n:", float64, NaN for whatever is missing), then categories ("c:", tex
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import Any
 
-import adbc_driver_manager as adbc
-import adbc_driver_postgresql
 import numpy as np
 import psycopg
 import pyarrow as pa
-from adbc_driver_manager._reader import AdbcRecordBatchReader  # the dbapi module's reader loses the SQLSTATE
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
 from sqlalchemy.exc import DBAPIError
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from segjob.errors import DatabaseUnavailable, DataError, SegjobError, TryAgain
+from segjob.errors import DataError, SegjobError, TryAgain
 from segjob.postgres.columns import ReadPlan
-from segjob.postgres.connect import MEANINGS, SESSION, Database, connection_error, without_password, without_values
+from segjob.postgres.connect import MEANINGS, SESSION, Database, without_password, without_values
 from segjob.postgres.queries import driver_query
+from segjob.postgres.ranges import read_statements, wire_schema
+from segjob.postgres.rows import RowDecoder
 from segjob.postgres.snapshot import Snapshot
+from segjob.postgres.streams import NotPrepared, read_streams
+from segjob.postgres.wire import LOST, ServerError
 
-BATCH_BYTES = 8 * 2**20
+CONNECTIONS = 2
 CHUNK_ROWS = 16_384
 EXACT_FLOATS = "SET extra_float_digits = 1"  # text of a float8 that reads back to the same bits
-KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+READ_ONLY = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 UNKNOWN_SNAPSHOT = ("22023", "42704")  # which one depends on the server's version
 UNDECODABLE = "holds text that is not valid in its encoding: correct it in the source, or leave those rows out"
 
 
-def read_bulk(
-    database: Database, snapshot: Snapshot, plan: ReadPlan, batch_bytes: int = BATCH_BYTES
-) -> Generator[pa.RecordBatch, None, None]:
-    """Read through ADBC's binary COPY, one batch ahead of the caller.
+def unheard(reason: SegjobError) -> None:
+    """What happens to a reason that nobody asks for."""
 
-    The driver works in a thread of its own, so that a signal reaches the caller while the server is silent. Whoever
-    stops early cancels the statement; the session ends with the iterator either way.
+
+def read_bulk(
+    database: Database,
+    snapshot: Snapshot,
+    plan: ReadPlan,
+    connections: int = CONNECTIONS,
+    missed: Callable[[SegjobError], None] = unheard,
+) -> Generator[pa.RecordBatch, None, None]:
+    """Read through binary COPY over several sessions, of which each has a thread.
+
+    The rows come in no particular order. A signal reaches the caller while the server is silent; whoever stops early
+    cancels what is going on; the sessions end with the iterator.
+
+    Parameters
+    ----------
+    connections : the most sessions; a source that is small, or can not be divided, is read over one
+    missed : called with the reason for each session that the server refuses when there is at least one
 
     Raises
     ------
     DataError
         A NULL key, or text that is not valid.
     TryAgain, DatabaseUnavailable, NotPermitted, ConfigurationError
+    InternalError
+        The server counts other rows than have arrived.
     """
+    statements = read_statements(plan, snapshot.extent, connections)
+    sent = wire_schema(plan.schema)
+    reading = partial(batch_of_columns, sent=sent, schema=plan.schema)
+    preparation = (SESSION, session_settings(), READ_ONLY, set_snapshot(snapshot))
     with (
         bulk_errors(),
-        bulk_session(database, snapshot) as session,
-        adbc.AdbcStatement(session) as statement,
-        ThreadPoolExecutor(1, "segjob-read") as worker,
-        cancelled(statement),
+        closing(
+            read_streams(database, preparation, statements, RowDecoder(sent), reading, connections, missed)
+        ) as batches,
     ):
-        statement.set_options(**{adbc_driver_postgresql.StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(batch_bytes)})
-        statement.set_sql_query(plan.sql)
-        stream, _ = worker.submit(statement.execute_query).result()
-        batches = iter(AdbcRecordBatchReader._import_from_c(stream.address))
-        pending = worker.submit(next, batches, None)
-        while (batch := pending.result()) is not None:
-            pending = worker.submit(next, batches, None)
-            yield normalised(batch.columns, plan.schema)
+        yield from batches
 
 
 def read_plain(
     database: Database, snapshot: Snapshot, plan: ReadPlan, chunk_rows: int = CHUNK_ROWS
 ) -> Iterator[pa.RecordBatch]:
-    """Read through SQLAlchemy and a server-side cursor: the reference, and the way where ADBC can not go.
+    """Read through SQLAlchemy and a server-side cursor: the reference.
 
     It raises what `read_bulk` raises.
     """
@@ -90,66 +99,6 @@ def read_plain(
                     yield normalised(columns_of_rows(rows, plan.schema), plan.schema)
 
 
-# ADBC
-
-
-@contextmanager
-def bulk_session(database: Database, snapshot: Snapshot) -> Iterator[adbc.AdbcConnection]:
-    """A session of the bulk driver with the job's settings, in a transaction on the snapshot."""
-    handle, opened = open_bulk(database)
-    with handle, opened as session:
-        execute(session, SESSION + session_settings())
-        execute(session, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        import_snapshot(snapshot, partial(execute, session))
-        yield session
-
-
-def open_bulk(database: Database) -> tuple[adbc.AdbcDatabase, adbc.AdbcConnection]:
-    """Connect, with jittered retries while that may help."""
-    for attempt in Retrying(
-        stop=stop_after_delay(database.deadline),
-        wait=wait_random_exponential(multiplier=0.2, max=2.0),
-        retry=retry_if_exception_type(DatabaseUnavailable),
-        reraise=True,
-    ):
-        with attempt:
-            return connect_bulk(database)
-    raise AssertionError("unreachable: the last attempt raises")
-
-
-def connect_bulk(database: Database) -> tuple[adbc.AdbcDatabase, adbc.AdbcConnection]:
-    """Connect once. The driver does it twice: the database handle looks up types in a session of its own."""
-    try:
-        handle = adbc_driver_postgresql.connect(
-            make_conninfo(database.conninfo, application_name="segjob", **KEEPALIVES)
-        )
-        try:
-            return handle, adbc.AdbcConnection(handle)
-        except BaseException:
-            handle.close()
-            raise
-    except adbc.Error as error:
-        said = str(error).removeprefix("IO: [libpq] Failed to connect: ")
-        raise connection_error(psycopg.OperationalError(said)) from None
-
-
-def execute(session: adbc.AdbcConnection, statements: str) -> None:
-    with adbc.AdbcStatement(session) as statement:
-        statement.set_sql_query(statements)
-        statement.execute_update()
-
-
-@contextmanager
-def cancelled(statement: adbc.AdbcStatement) -> Iterator[None]:
-    """Cancel the statement when the block does not end by itself: the worker would wait for the server's answer."""
-    try:
-        yield
-    except BaseException:
-        with suppress(adbc.Error):
-            statement.cancel()
-        raise
-
-
 # What both readers do
 
 
@@ -158,14 +107,30 @@ def session_settings() -> str:
     return f"{EXACT_FLOATS};{driver_query('no_timeouts').decode()}"
 
 
+def set_snapshot(snapshot: Snapshot) -> str:
+    """What begins a transaction's view of the data."""
+    return f"SET TRANSACTION SNAPSHOT {sql.Literal(snapshot.id).as_string(None)}"
+
+
 def import_snapshot(snapshot: Snapshot, execute: Callable[[str], object]) -> None:
-    """Begin the transaction's view of the data; a snapshot that is gone is a wrong value to servers."""
     try:
-        execute(f"SET TRANSACTION SNAPSHOT {sql.Literal(snapshot.id).as_string(None)}")
-    except (adbc.Error, DBAPIError) as error:
-        if state_of(error) in UNKNOWN_SNAPSHOT:
-            raise TryAgain("the session that held the snapshot is gone; run again") from None
-        raise
+        execute(set_snapshot(snapshot))
+    except DBAPIError as error:
+        raise (snapshot_gone(state_of(error)) or error) from None
+
+
+def snapshot_gone(state: str) -> TryAgain | None:
+    """A snapshot that is gone is a wrong value to servers."""
+    if state not in UNKNOWN_SNAPSHOT:
+        return None
+    return TryAgain("the session that held the snapshot is gone; run again")
+
+
+def batch_of_columns(columns: Sequence[pa.Array], sent: pa.Schema, schema: pa.Schema) -> pa.RecordBatch:
+    """The batch of columns that came in another order."""
+    named = dict(zip(sent.names, columns, strict=True))
+    checked = [checked_column(named[field.name], field) for field in schema]
+    return pa.RecordBatch.from_arrays(checked, schema=schema)
 
 
 def columns_of_rows(rows: Sequence[Any], schema: pa.Schema) -> list[pa.Array]:
@@ -184,16 +149,18 @@ def normalised(columns: Sequence[pa.Array], schema: pa.Schema) -> pa.RecordBatch
 
 def normal_column(column: pa.Array, field: pa.Field) -> pa.Array:
     """One column, by the kind that its name begins with."""
+    return normal_number(column) if field.name.startswith("n:") else checked_column(column, field)
+
+
+def checked_column(column: pa.Array, field: pa.Field) -> pa.Array:
+    """The column, unless it has what nobody can use."""
     kind, name = field.name.split(":", 1)
-    if kind == "n":
-        return normal_number(column)
-    stored = column.storage if isinstance(column, pa.ExtensionArray) else column
-    if kind == "k" and stored.null_count:
+    if kind == "k" and column.null_count:
         raise DataError(
-            f'key column "{name}" is NULL in {stored.null_count} of {len(stored)} rows that were read together:'
+            f'key column "{name}" is NULL in {column.null_count} of {len(column)} rows that were read together:'
             " give every customer a key, or leave those rows out with `where`"
         )
-    return valid_text(stored, name) if field.type == pa.string() else stored
+    return valid_text(column, name) if field.type == pa.string() else column
 
 
 def normal_number(column: pa.Array) -> pa.Array:
@@ -216,14 +183,13 @@ def valid_text(column: pa.Array, name: str) -> pa.Array:
 
 @contextmanager
 def bulk_errors() -> Iterator[None]:
-    """Translate what ADBC raises; Arrow's own error stands in where the stream lost the driver's."""
+    """Translate what the server says on the wire."""
     try:
         yield
-    except adbc.Error as error:
-        said = next((value for key, value in error.details or () if "MESSAGE_PRIMARY" in str(key)), b"")
-        raise reading_error(state_of(error), said.decode(errors="replace")) from None
-    except pa.ArrowException as error:
-        raise SegjobError(f"the bulk driver gave up ({type(error).__name__})") from None
+    except NotPrepared as error:
+        raise (snapshot_gone(error.state) or reading_error(error.state, error.said)) from None
+    except ServerError as error:
+        raise reading_error(error.state, error.said) from None
 
 
 @contextmanager
@@ -242,7 +208,7 @@ def plain_errors() -> Iterator[None]:
 def state_of(error: BaseException) -> str:
     """The SQLSTATE; a connection that breaks has none."""
     driver = error.orig if isinstance(error, DBAPIError) else error
-    return str(getattr(driver, "sqlstate", None) or "08006")
+    return str(getattr(driver, "sqlstate", None) or LOST)
 
 
 def reading_error(state: str, said: str) -> SegjobError:

@@ -17,9 +17,11 @@ from psycopg import IsolationLevel
 from segjob.errors import ConfigurationError, TryAgain
 from segjob.postgres.columns import ReadPlan
 from segjob.postgres.connect import Database, database_error, translated
+from segjob.postgres.expected import Expected, expect
 from segjob.postgres.queries import driver_query
 
 FIRST_USER_OID = 16384  # what is below belongs to the system
+RANGES_SINCE = 140000  # Postgres that reads a range of places without reading the rest
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,22 @@ class Relation:
 
 
 @dataclass(frozen=True)
+class Extent:
+    """How large the source is, for those who divide it.
+
+    Attributes
+    ----------
+    pages : of each table underneath; empty if parts of the source can not be read apart
+    page_bytes : bytes of a page
+    never_null : names of columns in which a NULL would be a surprise; it may still be there
+    """
+
+    pages: tuple[int, ...] = ()
+    page_bytes: int = 8192
+    never_null: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """One moment of the source, for as long as the block of `hold` lasts.
 
@@ -39,14 +57,16 @@ class Snapshot:
     ----------
     id : what `SET TRANSACTION SNAPSHOT` takes
     taken_at : the server's time
-    estimated_rows : what the planner expects the source to have
+    expected : what the planner thinks of the source
     relations : everything underneath the source
+    extent : how it can be divided
     """
 
     id: str
     taken_at: datetime
-    estimated_rows: int
+    expected: Expected
     relations: tuple[Relation, ...]
+    extent: Extent
     guard: psycopg.Connection = field(repr=False)
 
     def verify(self) -> None:
@@ -84,10 +104,11 @@ def hold(database: Database, plan: ReadPlan) -> Iterator[Snapshot]:
     ):
         with translated():
             lock_source(guard, plan)
-            estimated_rows = estimate(guard, plan)
+            expected = expect(guard, plan)
             relations = locked_relations(guard)
+            extent = measure(guard, plan.relation, expected)
             identifier, taken_at = export(leader)
-        yield Snapshot(identifier, taken_at, estimated_rows, relations, guard)
+        yield Snapshot(identifier, taken_at, expected, relations, extent, guard)
 
 
 @contextmanager
@@ -120,10 +141,17 @@ def lock_source(guard: psycopg.Connection, plan: ReadPlan) -> None:
         raise
 
 
-def estimate(guard: psycopg.Connection, plan: ReadPlan) -> int:
-    """How many rows the planner expects."""
-    row = guard.execute(f"EXPLAIN (FORMAT JSON) {plan.sql}".encode()).fetchone()
-    return int(row[0][0]["Plan"]["Plan Rows"]) if row else 0
+def measure(guard: psycopg.Connection, relation: str | None, expected: Expected) -> Extent:
+    """How large the relation is; it has pages if it is made of tables that the planner would read from end to end."""
+    if relation is None:
+        return Extent()
+    never_null = frozenset(
+        name for (name,) in guard.execute(driver_query("columns_without_null"), {"relation": relation})
+    )
+    found = guard.execute(driver_query("pages_underneath"), {"relation": relation}).fetchone()
+    if found is None or not expected.end_to_end or guard.info.server_version < RANGES_SINCE:
+        return Extent(never_null=never_null)
+    return Extent(tuple(found[0] or ()), found[1], never_null)
 
 
 def locked_relations(guard: psycopg.Connection) -> tuple[Relation, ...]:

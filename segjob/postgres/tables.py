@@ -130,10 +130,32 @@ segment = Table(
     required("share", Double),
     required("inertia", Double),
     *scores(),
+    Column("rule", Text),
+    Column("rule_precision", Double),
+    Column("rule_recall", Double),
     PrimaryKeyConstraint("segmentation", "version_id", "segment_id"),
     ForeignKeyConstraint(["segmentation", "version_id"], VERSION_KEY),
     CheckConstraint("segment_id > 0"),
     comment="The segments of each version.",
+)
+
+k_candidate = Table(
+    "k_candidate",
+    metadata,
+    Column("segmentation", Text, ForeignKey("$private.segmentation.segmentation"), nullable=False),
+    Column("run_id", BigInteger, ForeignKey("$private.run.run_id"), nullable=False),
+    required("n_clusters", Integer),
+    required("inertia", Double),
+    *scores(),
+    Column("davies_bouldin", Double),
+    Column("calinski_harabasz", Double),
+    Column("smallest_share", Double),
+    Column("stability", Double),
+    required("suggested", Boolean),
+    PrimaryKeyConstraint("run_id", "n_clusters"),
+    CheckConstraint("n_clusters > 0"),
+    Index("k_candidate_segmentation", "segmentation", "run_id"),
+    comment="The numbers of segments that a run tried, with the scores of each.",
 )
 
 feature_profile = Table(
@@ -186,6 +208,7 @@ centroid = Table(
     required("grid_value", BigInteger),
     Column("segment_mean", Double),
     Column("segment_median", Double),
+    Column("difference", Double),
     PrimaryKeyConstraint("segmentation", "version_id", "segment_id", "feature"),
     ForeignKeyConstraint(
         ["segmentation", "version_id", "segment_id"],

@@ -88,6 +88,9 @@ def segment_row(one: Segment) -> dict[str, Any]:
         "share": one.share,
         "inertia": one.inertia,
         **score_row(one.silhouette),
+        "rule": one.rule,
+        "rule_precision": one.rule_precision,
+        "rule_recall": one.rule_recall,
     }
 
 
@@ -156,7 +159,18 @@ def load_published(connection: Connection, segmentation: str) -> Version | None:
 def load_segments(connection: Connection, segmentation: str, version_id: int) -> tuple[Segment, ...]:
     chosen = select(segment).where(segment.c.segmentation == segmentation, segment.c.version_id == version_id)
     return tuple(
-        Segment(row.segment_id, row.segment_name, row.color, row.n_customers, row.share, row.inertia, score_of(row))
+        Segment(
+            segment_id=row.segment_id,
+            name=row.segment_name,
+            color=row.color,
+            n_customers=row.n_customers,
+            share=row.share,
+            inertia=row.inertia,
+            silhouette=score_of(row),
+            rule=row.rule,
+            rule_precision=row.rule_precision,
+            rule_recall=row.rule_recall,
+        )
         for row in connection.execute(chosen.order_by(segment.c.segment_id))
     )
 

@@ -1,25 +1,31 @@
-"""Labels into Postgres: Arrow batches through binary COPY into a bare table, the key and the checks after the load."""
+"""The table of a version: made bare, filled by several sessions at once, then given its key and statistics."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
+import psycopg
 import pyarrow as pa
-from pgpq import ArrowToPostgresBinaryEncoder
-from psycopg import sql as compose
 from psycopg.errors import UniqueViolation
 from sqlalchemy import Connection, select, text
 
-from segjob.errors import DataError, InternalError
-from segjob.postgres.connect import driver_of
-from segjob.postgres.queries import Names, query, quote, sql
+from segjob.errors import DataError, SegjobError
+from segjob.postgres.connect import Database, translated
+from segjob.postgres.encoding import Column
+from segjob.postgres.queries import Names, driver_query, query, quote, sql
+from segjob.postgres.sending import Rows, end_sessions, open_writer, send
 from segjob.postgres.tables import version
 from segjob.records import KeyColumn, Labels
 
 LABEL_COLUMNS = ("distance", "segment_id", "runner_up_segment_id", "simplified_silhouette")
 UNLABELLED_COLUMNS = ("reason", "feature")
+STREAM_ROWS = 100_000  # customers that make another stream worth its connection
+DISCARD_SECONDS = 1.0  # until a server that is gone is left to the next run
 
 
 @dataclass(frozen=True)
@@ -31,11 +37,20 @@ class Part:
     keys: tuple[KeyColumn, ...]
 
     @property
+    def table(self) -> str:
+        """Its quoted name."""
+        return self.names.part(self.version_id)
+
+    @property
+    def key_names(self) -> tuple[str, ...]:
+        return tuple(key.name for key in self.keys)
+
+    @property
     def identifiers(self) -> dict[str, str]:
         return self.names.identifiers() | {
-            "part": self.names.part(self.version_id),
+            "part": self.table,
             "version_id": str(self.version_id),
-            "keys": ", ".join(quote(key.name) for key in self.keys),
+            "keys": ", ".join(map(quote, self.key_names)),
         }
 
     def execute(self, connection: Connection, step: str) -> None:
@@ -43,51 +58,118 @@ class Part:
             connection.execute(text(statement.replace(":", "\\:")))
 
 
-def label_batch(keys: pa.RecordBatch, labels: Labels) -> pa.RecordBatch:
-    """The rows of the label table for one chunk: its keys and what the label pass made of them."""
-    alone = np.isnan(labels.simplified_silhouette)  # one segment: no runner-up, no silhouette
-    columns = [
-        *keys.columns,
-        pa.array(labels.distance),
-        pa.array(labels.segment_id),
-        pa.array(labels.runner_up_segment_id, mask=alone),
-        pa.array(labels.simplified_silhouette, mask=alone),
-    ]
-    return pa.RecordBatch.from_arrays(columns, names=[*keys.schema.names, *LABEL_COLUMNS])
-
-
 def load_part(
-    connection: Connection,
+    database: Database,
     part: Part,
-    labelled: Iterable[pa.RecordBatch],
+    labelled: Iterable[tuple[pa.RecordBatch, Labels]],
     unlabelled: Iterable[pa.RecordBatch],
     n_expected: int,
-) -> int:
-    """Create and fill the table of a version, build its key, check its counts, analyse it; returns the rows.
+    n_streams: int = 1,
+    on_rows: Callable[[int], object] | None = None,
+) -> None:
+    """Make the whole table of a version. For whoever has other work to do meanwhile, there are the three steps."""
+    with new_part(database, part):
+        fill_part(database, part, labelled, unlabelled, n_expected, n_streams, on_rows)
+        with completing(database, part):
+            pass
+
+
+@contextmanager
+def new_part(database: Database, part: Part) -> Iterator[None]:
+    """Create the table of a version, empty and without a key; if the block raises, it is dropped again.
+
+    Other sessions can see it, so that several can fill it. Where it can not be dropped, because the process or the
+    server died, `drop_orphans` finds it at the next start. The table of a version that the block stored stays.
+    """
+    with database.begin() as connection:
+        part.execute(connection, "create_part")
+        created = oid_of(connection, part)
+    try:
+        yield
+    except BaseException:
+        discard(database, part, created)
+        raise
+
+
+def oid_of(connection: Connection, part: Part) -> int | None:
+    return connection.execute(query("relation_oid"), {"relation": part.table}).scalar()
+
+
+def discard(database: Database, part: Part, created: int | None) -> None:
+    """Drop the very table that was created, unless its version was stored; if that can be done soon."""
+    with suppress(SegjobError), replace(database, deadline=DISCARD_SECONDS).begin() as connection:
+        if oid_of(connection, part) == created:
+            drop_orphans(connection, part.names)
+
+
+def fill_part(
+    database: Database,
+    part: Part,
+    labelled: Iterable[tuple[pa.RecordBatch, Labels]],
+    unlabelled: Iterable[pa.RecordBatch],
+    n_expected: int,
+    n_streams: int = 1,
+    on_rows: Callable[[int], object] | None = None,
+) -> None:
+    """Send all customers of a version to its table, through several sessions at once.
+
+    The iterators are advanced in the caller's thread, while what they gave before travels.
+
+    Parameters
+    ----------
+    labelled : keys and labels, chunk by chunk
+    unlabelled : keys, then "reason" and "feature"
+    n_expected : customers of both kinds
+    n_streams : sessions, at most; few customers need fewer
+    on_rows : told how many customers each chunk has that is on its way
+
+    Raises
+    ------
+    InternalError
+        The server took fewer rows than were read.
+    """
+    rows = chain(
+        (labelled_rows(part, keys, labels) for keys, labels in labelled),
+        (unlabelled_rows(part, batch) for batch in unlabelled),
+    )
+    n_worthwhile = 1 + n_expected // STREAM_ROWS
+    send(database, part.table, rows, n_expected, min(n_streams, n_worthwhile), on_rows)
+
+
+@contextmanager
+def completing(database: Database, part: Part) -> Iterator[Future[None]]:
+    """Build the key of a filled table and analyse it, in a session and a thread of its own while the block works.
+
+    The block can ask for the result; its end waits for it. If the block raises, or a signal arrives, the server is told
+    to stop. Only the block's own thread may wait: nobody else touches the session.
 
     Raises
     ------
     DataError
         The key is not unique in the source.
-    InternalError
-        The server took fewer rows than were read.
     """
-    part.execute(connection, "create_part")
-    n_rows = copy_in(connection, part, labelled, LABEL_COLUMNS)
-    n_rows += copy_in(connection, part, unlabelled, UNLABELLED_COLUMNS)
-    if n_rows != n_expected:
-        raise InternalError(f"{n_expected} customers were read and {n_rows} written; nothing was published")
-    build_key(connection, part)
-    part.execute(connection, "bound_part")
-    for statement in sql("analyze", relation=part.names.part(part.version_id)):
-        connection.execute(text(statement))
-    return n_rows
+    with ThreadPoolExecutor(1, "segjob-key") as worker, closing(open_writer(database)) as session:
+        completed = worker.submit(complete, session, part)
+        try:
+            yield completed
+            completed.result()
+        except BaseException:
+            end_sessions([session], [completed])
+            raise
 
 
-def build_key(connection: Connection, part: Part) -> None:
-    """The primary key after the load. The server's DETAIL would name a customer: it stays out of the message."""
+def complete(session: psycopg.Connection, part: Part) -> None:
+    """The primary key after the load, and statistics."""
+    with translated():
+        build_key(session, part)
+        session.execute(driver_query("analyze", relation=part.table))
+        session.commit()
+
+
+def build_key(session: psycopg.Connection, part: Part) -> None:
+    """Index everything in one go. The server's DETAIL would name a customer: it stays out of the message."""
     try:
-        driver_of(connection).execute(sql("key_part", **part.identifiers)[0].encode())
+        session.execute(driver_query("key_part", **part.identifiers))
     except UniqueViolation:
         columns = ", ".join(key.name for key in part.keys)
         raise DataError(
@@ -96,24 +178,35 @@ def build_key(connection: Connection, part: Part) -> None:
         ) from None
 
 
-def copy_in(connection: Connection, part: Part, batches: Iterable[pa.RecordBatch], columns: tuple[str, ...]) -> int:
-    """Send batches through binary COPY; returns the number of rows that the server counted."""
-    batches = iter(batches)
-    first = next(batches, None)
-    if first is None:
-        return 0
-    statement = compose.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(
-        compose.SQL(part.names.part(part.version_id)),
-        compose.SQL(", ").join(compose.Identifier(name) for name in [*(key.name for key in part.keys), *columns]),
-    )
-    encoder = ArrowToPostgresBinaryEncoder(first.schema)
-    with driver_of(connection).cursor() as cursor:
-        with cursor.copy(statement) as copy:
-            copy.write(encoder.write_header() + encoder.write_batch(first))
-            for batch in batches:
-                copy.write(encoder.write_batch(batch))
-            copy.write(encoder.finish())
-        return cursor.rowcount
+# Rows
+
+
+def labelled_rows(part: Part, keys: pa.RecordBatch, labels: Labels) -> Rows:
+    """One chunk with its labels. With one segment there is no runner-up and no silhouette: NULL."""
+    alone = bool(np.isnan(labels.simplified_silhouette).all())
+    runner_up, silhouette = labels.runner_up_segment_id, labels.simplified_silhouette
+    values = [labels.distance, labels.segment_id, *((None, None) if alone else (runner_up, silhouette))]
+    return Rows((*part.key_names, *LABEL_COLUMNS), [*map(key_column, keys.columns), *values], keys.num_rows)
+
+
+def unlabelled_rows(part: Part, batch: pa.RecordBatch) -> Rows:
+    """Some customers without a label: keys, reason and feature."""
+    *keys, reason, feature = batch.columns
+    return Rows((*part.key_names, *UNLABELLED_COLUMNS), [*map(key_column, keys), reason, feature], batch.num_rows)
+
+
+def key_column(values: pa.Array) -> Column:
+    """A key as it is encoded: text stays with Arrow, the 16 bytes of a uuid are one value."""
+    if pa.types.is_string(values.type):
+        return values
+    if pa.types.is_fixed_size_binary(values.type):
+        whole = np.frombuffer(values.buffers()[1], np.dtype((np.void, values.type.byte_width)))
+        return whole[values.offset : values.offset + len(values)]
+    numbers: np.ndarray = values.to_numpy()
+    return numbers
+
+
+# What is left behind
 
 
 def loose_parts(connection: Connection, names: Names) -> list[str]:
@@ -123,7 +216,11 @@ def loose_parts(connection: Connection, names: Names) -> list[str]:
 
 
 def drop_orphans(connection: Connection, names: Names) -> list[str]:
-    """Drop tables of versions that were never stored, left by a run that died; returns their names."""
+    """Drop tables of versions that were never stored, left by a run that died; returns their names.
+
+    Its sessions may live on for a moment, until the server has noticed.
+    """
+    connection.execute(query("orphan_lock_timeout"))
     stored = select(version.c.version_id).where(version.c.segmentation == names.segmentation)
     known = {f"{names.part_prefix}{version_id}" for version_id in connection.execute(stored).scalars()}
     orphans = [part for part in loose_parts(connection, names) if part not in known]

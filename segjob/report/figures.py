@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from segjob.palette import color_of
 from segjob.records import Segment, Version
-from segjob.report.candidate import Candidate
 from segjob.report.drawing import Figure, ink_on, plain, segment_axis, segment_color, segment_title
 from segjob.report.projection import clustered_columns
 from segjob.report.wording import Share, in_source_units, number, plot_text, written
@@ -171,48 +167,3 @@ HEAT_BAR = {
     "outlinewidth": 0,
     "title": {"text": "Standard deviations", "side": "bottom"},
 }
-
-
-# The number of segments
-
-
-def elbow(candidates: Sequence[Candidate], n_segments: int) -> Figure:
-    """Inertia above, silhouette with its interval below, against the number of segments; the one chosen is large."""
-    scored = [candidate for candidate in candidates if candidate.silhouette.value is not None]
-    values = [candidate.silhouette.value or 0.0 for candidate in scored]
-    above = elbow_line(candidates, [candidate.inertia for candidate in candidates], n_segments)
-    below = elbow_line(scored, values, n_segments) | {"yaxis": "y2", "error_y": interval_bars(scored)}
-    layout = {
-        "height": 520,
-        "showlegend": False,
-        "xaxis": {"title": {"text": "Number of segments"}, "dtick": 1, "anchor": "y2", "automargin": True},
-        "yaxis": {"title": {"text": "Inertia"}, "domain": [0.56, 1], "rangemode": "tozero", "automargin": True},
-        "yaxis2": {"title": {"text": "Silhouette"}, "domain": [0, 0.44], "automargin": True},
-    }
-    return {"data": [above, below], "layout": layout}
-
-
-def elbow_line(candidates: Sequence[Candidate], values: list[float], n_segments: int) -> Figure:
-    counts = [candidate.n_clusters for candidate in candidates]
-    return {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "x": counts,
-        "y": plain(values),
-        "line": {"color": color_of(1), "width": 2},
-        "marker": {
-            "color": color_of(1),
-            "size": [14 if count == n_segments else 7 for count in counts],
-            "opacity": 1,
-            "line": {"width": 0},
-        },
-        "hovertemplate": "%{x} segments: %{y}<extra></extra>",
-    }
-
-
-def interval_bars(candidates: Sequence[Candidate]) -> Figure:
-    """How far the interval reaches above and below each silhouette; nothing where there is none."""
-    scores = [(candidate.silhouette, candidate.silhouette.value or 0.0) for candidate in candidates]
-    above = [0.0 if score.high is None else score.high - value for score, value in scores]
-    below = [0.0 if score.low is None else value - score.low for score, value in scores]
-    return {"type": "data", "symmetric": False, "array": plain(above), "arrayminus": plain(below), "thickness": 1.2}

@@ -17,8 +17,7 @@ from markupsafe import Markup
 
 from segjob import __version__
 from segjob.errors import ConfigurationError, TryAgain
-from segjob.records import Version
-from segjob.report.candidate import Candidate
+from segjob.records import Candidate, Version
 from segjob.report.sections import counted, key_figures, making, sections
 from segjob.report.wording import moment, written
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from segjob.records import Version
-from segjob.report import customers, figures, tables
-from segjob.report.candidate import Candidate
+from segjob.records import Candidate, Version
+from segjob.report import customers, elbow, explanation, figures, tables
 from segjob.report.drawing import Figure
 from segjob.report.projection import Projection, clustered_columns, project
 from segjob.report.tables import Table
@@ -62,6 +61,8 @@ def written_or_none(value: float | None) -> str:
 def sections(version: Version, candidates: Sequence[Candidate]) -> tuple[Section, ...]:
     """The figures in the order of the page; those against the number of segments only where several were tried."""
     found = [customers_section(version), sizes_section(version), silhouettes_section(version), heat_section(version)]
+    if any(segment.rule for segment in version.segments):
+        found.append(rules_section(version))
     if len(candidates) > 1:
         found.append(elbow_section(version, candidates))
     return tuple(found)
@@ -142,15 +143,31 @@ def heat_section(version: Version) -> Section:
     return Section("centroids", "Centroids", lead, label, figure, found)
 
 
+def rules_section(version: Version) -> Section:
+    lead = (
+        "Each rule is a SQL predicate over the columns of the source that finds most of a segment and few others: its "
+        "precision is the share of its customers that are in the segment, its recall the share of the segment that it "
+        "finds, both counted over all labelled customers. The labels are the segments; a rule describes them."
+    )
+    return Section("rules", "Rules", lead, tables=(explanation.rules_table(version),))
+
+
 def elbow_section(version: Version, candidates: Sequence[Candidate]) -> Section:
     ordered = sorted(candidates, key=lambda candidate: candidate.n_clusters)
     lead = (
-        "Inertia always falls when there are more segments; where it stops falling fast, more of them explain little. "
-        f"A higher silhouette is better. The large marks are the {counted(version)} of this version."
+        "The sum of squares within the segments (inertia) always falls when there are more of them; where it stops "
+        "falling fast, more segments explain little. A higher silhouette is better; the band is its 95 % interval. "
+        f"{suggested(ordered)} The large marks are the {counted(version)} of this version."
     )
     label = f"Inertia and silhouette for {ordered[0].n_clusters} to {ordered[-1].n_clusters} segments"
-    figure = figures.elbow(ordered, len(version.segments))
-    return Section("elbow", "How many segments", lead, label, figure, (tables.candidates_table(ordered),))
+    figure = elbow.elbow(ordered, len(version.segments))
+    return Section("elbow", "How many segments", lead, label, figure, (elbow.candidates_table(ordered),))
+
+
+def suggested(candidates: Sequence[Candidate]) -> str:
+    """Which of the numbers the scores speak for."""
+    found = [candidate.n_clusters for candidate in candidates if candidate.suggested]
+    return f"Suggested: {found[0]} segments." if found else "No number is clear."
 
 
 def making(version: Version) -> tuple[Table, ...]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from segjob.records import Centroid, ModelColumn, Segment, Version
-from segjob.report.candidate import Candidate
 from segjob.report.customers import members
 from segjob.report.figures import silhouettes_by_segment
 from segjob.report.projection import Axis, Projection, clustered_columns
@@ -20,8 +19,10 @@ if TYPE_CHECKING:
 
 STAGES = {
     "starts": "Starts on the sample",
+    "swaps": "Swaps of centres on the sample",
     "minibatches": "Mini-batches of the sample",
     "full_passes": "Exact passes over all customers",
+    "warm_start": "Exact passes from the centres of the parent version",
 }
 
 
@@ -142,7 +143,12 @@ def by_feature_and_segment(
 
 
 def difference(column: ModelColumn, centroid: Centroid) -> float | None:
-    """How far the members' mean (or else the centroid) lies from the mean of all, in standard deviations of all."""
+    """How far the members' mean lies from that of all, in standard deviations of all.
+
+    As the version stored it; one that stored none is compared in source units, by the centroid where there is no mean.
+    """
+    if centroid.difference is not None:
+        return centroid.difference
     if column.population_mean is None or not column.population_std:
         return None
     value = centroid.value if centroid.segment_mean is None else centroid.segment_mean
@@ -153,14 +159,6 @@ def difference_matrix(version: Version) -> np.ndarray:
     """(d, k) the differences that the heat map shows, NaN where there is no comparison."""
     rows = by_feature_and_segment(version, difference)
     return np.array([row[1:] for row in rows], dtype=np.float64)
-
-
-def candidates_table(candidates: Sequence[Candidate]) -> Table:
-    rows = tuple(
-        (candidate.n_clusters, candidate.inertia, candidate.silhouette.value, basis_text(candidate.silhouette))
-        for candidate in candidates
-    )
-    return Table("Numbers of segments that were tried", ("Segments", "Inertia", "Silhouette", "How"), rows)
 
 
 # How the model was made

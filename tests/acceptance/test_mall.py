@@ -82,7 +82,7 @@ def test_names_and_colours_of_the_configuration_are_the_segments_own(
     succeed("run", "mall")
     rows = connection.execute("SELECT segment_id, segment_name, color FROM segments.mall_profile ORDER BY 1").fetchall()
     assert rows[0] == (1, "Middle", "#123456")
-    assert rows[1][1] == "Segment 2"
+    assert rows[1][1] == "high annual income, high spending score"
     assert connection.execute("SELECT DISTINCT segment_name FROM segments.mall WHERE segment_id = 1").fetchone() == (
         "Middle",
     )

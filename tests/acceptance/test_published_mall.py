@@ -167,7 +167,12 @@ def test_the_report_shows_the_five_groups_without_a_network(
     succeed("report", "mall", "--out", "mall.html")
     page = (tmp_path / "mall.html").read_text()
     assert "annual_income" in page
-    assert all(f"Segment {i}" in page for i in range(1, 6))
+    for name in (
+        "average customers",
+        "high annual income, low spending score",
+        "low annual income, high spending score",
+    ):
+        assert name in page
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])

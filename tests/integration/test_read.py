@@ -17,15 +17,26 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from segjob.errors import ConfigurationError, DatabaseUnavailable, DataError, NotPermitted, Stopped, TryAgain
+from segjob.postgres import replies, streams
 from segjob.postgres.columns import ReadPlan, plan_read
 from segjob.postgres.connect import Database
+from segjob.postgres.libpq import LibpqWire
 from segjob.postgres.read import read_bulk, read_plain
 from segjob.postgres.snapshot import hold
 from segjob.postgres.source import describe
 from segjob.records import FeatureSpec, SourceSpec
 
 Reader = Callable[..., Iterator[pa.RecordBatch]]
-READERS = pytest.mark.parametrize("read", [read_bulk, read_plain])
+
+
+def read_by_libpq(*arguments: Any) -> Iterator[pa.RecordBatch]:
+    """The bulk reader as it reads what nobody but libpq can."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(streams, "open_wire", LibpqWire)
+        yield from read_bulk(*arguments)
+
+
+READERS = pytest.mark.parametrize("read", [read_bulk, read_by_libpq, read_plain])
 
 # One row a line: what every type may hold. The first is ordinary, the last is nothing at all.
 EVERYTHING = """
@@ -110,9 +121,10 @@ def bits(table: pa.Table) -> list[Any]:
 # Both readers give the same
 
 
-def test_both_readers_give_identical_bits_for_every_type(everything):
+@pytest.mark.parametrize("read", [read_bulk, read_by_libpq])
+def test_all_readers_give_identical_bits_for_every_type(everything, read):
     plan = plan_everything(everything)
-    bulk, plain = (all_of(everything, read, plan) for read in (read_bulk, read_plain))
+    bulk, plain = (all_of(everything, one, plan) for one in (read, read_plain))
     assert bulk.schema.equals(plan.schema)
     assert bits(bulk) == bits(plain)
 
@@ -142,10 +154,22 @@ def test_keys_of_every_type_are_exact(everything, connection, read, key):
     assert table.schema.field(0).type == types.get(key, pa.string())
 
 
-@pytest.mark.parametrize(("read", "options"), [(read_bulk, [1, 300, 10_000]), (read_plain, [1, 7, 10_000])])
-def test_the_size_of_batches_changes_nothing(database, read, options):
+@pytest.mark.parametrize("read", [read_bulk, read_by_libpq])
+def test_the_size_of_the_buffer_changes_nothing(everything, monkeypatch, read):
+    plans = [series(everything, 500), plan_everything(everything)]
+    for plan in plans:
+        tables = []
+        for size in (16, 300, 10_000_000):
+            monkeypatch.setattr(replies, "BUFFER_BYTES", size)
+            tables.append(all_of(everything, read, plan))
+        assert [table.num_rows for table in tables] == [500 if plan is plans[0] else 7] * 3
+        assert [bits(table) for table in tables[:2]] == [bits(tables[2])] * 2
+        assert [table.column(0).num_chunks > 3 for table in tables[1:]] == [True, False]
+
+
+def test_the_size_of_chunks_changes_nothing(database):
     plan = series(database, 500)
-    tables = [all_of(database, read, plan, option) for option in options]
+    tables = [all_of(database, read_plain, plan, rows) for rows in (1, 7, 10_000)]
     assert all(table.equals(tables[0]) for table in tables)
     assert tables[0].num_rows == 500
     assert [table.column("k:id").num_chunks > 10 for table in tables] == [True, True, False]
@@ -158,8 +182,8 @@ def test_settings_of_the_database_do_not_reach_the_values(everything, connection
         connection.execute(f"""
             DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET ', current_database()) || '{setting}'; END $$
         """)
-    assert bits(all_of(everything, read_bulk, plan)) == before
-    assert bits(all_of(everything, read_plain, plan)) == before
+    for read in (read_bulk, read_by_libpq, read_plain):
+        assert bits(all_of(everything, read, plan)) == before
 
 
 SETTINGS = [
@@ -375,7 +399,8 @@ def test_who_stops_early_leaves_no_session_and_no_thread(database, connection, r
         assert threads() == []
 
 
-def test_a_signal_is_heard_while_the_server_computes(database):
+@pytest.mark.parametrize("read", [read_bulk, read_by_libpq])
+def test_a_signal_is_heard_while_the_server_computes(database, connection, read):
     def stop(*_):
         raise Stopped("SIGTERM")
 
@@ -386,8 +411,9 @@ def test_a_signal_is_heard_while_the_server_computes(database):
             began = time.monotonic()
             signal.setitimer(signal.ITIMER_REAL, 0.5)
             with pytest.raises(Stopped):
-                next(read_bulk(database, snapshot, wanted))
-            assert time.monotonic() - began < 5
+                next(iter(read(database, snapshot, wanted)))
+            assert time.monotonic() - began < 1.5
+            wait_until(lambda: sessions(connection) == 2)
     finally:
         signal.signal(signal.SIGALRM, before)
     assert threads() == []

@@ -131,9 +131,9 @@ def test_the_time_is_the_server_s_and_the_estimate_the_planner_s(shop, connectio
     before = now()
     with hold(shop, plan(shop, of("customer"))) as snapshot:
         assert before <= snapshot.taken_at <= now()
-        assert snapshot.estimated_rows == 1000
+        assert snapshot.expected.n_rows == 1000
     with hold(shop, plan(shop, SourceSpec(relation="public.customer", where="id <= 100"))) as snapshot:
-        assert 50 <= snapshot.estimated_rows <= 200
+        assert 50 <= snapshot.expected.n_rows <= 200
 
 
 def test_no_idle_timeout_ends_it(shop, connection):

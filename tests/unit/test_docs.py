@@ -200,7 +200,7 @@ def test_the_type_of_a_key_is_the_documented_one(place: str) -> None:
         assert any(word in shown for word in TYPES[kind]), kind
 
 
-PARTLY_REFUSED = {"segmentations.<name>.n_clusters", "resources.connections"}  # a range, and any number but four
+PARTLY_REFUSED = {"resources.connections"}  # any number but four
 
 
 def test_what_is_not_yet_there_is_marked_as_such() -> None:

@@ -148,6 +148,11 @@ def blobs(
     return centers[truth] + random.normal(size=(n_rows, n_columns)), truth
 
 
+def on_grid(matrix: np.ndarray, steps: float = 10_000) -> np.ndarray:
+    """Whole numbers, as the fit takes them."""
+    return np.rint(matrix * steps).astype(np.float32)
+
+
 def plain(n_columns: int) -> list[FeatureSpec]:
     """Features that are clustered as they are."""
     return [FeatureSpec(f"x{index}", scale="none") for index in range(n_columns)]

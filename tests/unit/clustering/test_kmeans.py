@@ -1,22 +1,16 @@
-"""Mini-batches and exact passes."""
+"""The fit as a whole."""
 
 from __future__ import annotations
-
-from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 from sklearn.cluster import KMeans
 
-from segjob.clustering import kmeans
-from segjob.clustering.kmeans import MiniBatchKMeans, fit
+from segjob.clustering import kmeans, passes
+from segjob.clustering.kmeans import fit
 from segjob.errors import DataError
-from tests.unit.clustering.conftest import ListPopulation, blobs
-
-
-def on_grid(matrix: np.ndarray, steps: float = 10_000) -> np.ndarray:
-    return np.rint(matrix * steps).astype(np.float32)
+from tests.unit.clustering.conftest import ListPopulation, blobs, on_grid
 
 
 def fit_all(matrix: np.ndarray, n_clusters: int, chunk: int = 10**9, seed: int = 1):
@@ -66,34 +60,27 @@ def test_chunks_do_not_change_one_bit() -> None:
         assert (found.inertia, found.stages) == (whole.inertia, whole.stages)
 
 
+def test_swaps_are_part_of_the_fit_and_the_same_for_any_number_of_threads() -> None:
+    matrix = on_grid(blobs(1_500, 4, 8, apart=2.5)[0])
+    threads = torch.get_num_threads()
+    try:
+        found = []
+        for number in (1, 2):
+            torch.set_num_threads(number)
+            found.append(fit_all(matrix, 8))
+    finally:
+        torch.set_num_threads(threads)
+    assert "swaps" in [stage.stage for stage in found[0].stages]
+    assert found[0].stages == found[1].stages
+    np.testing.assert_array_equal(found[0].centers, found[1].centers)
+
+
 def test_the_population_in_another_order_gives_the_same_centres() -> None:
     matrix = on_grid(blobs(4_000, 3, 5, apart=1.5)[0])
     shuffled = np.random.default_rng(0).permutation(matrix)
     one = fit(matrix[:500], ListPopulation([matrix]), 5, seed=3, unit=1.0, device="cpu")
     other = fit(matrix[:500], ListPopulation([shuffled[:77], shuffled[77:]]), 5, seed=3, unit=1.0, device="cpu")
     np.testing.assert_array_equal(one.centers, other.centers)
-
-
-def test_the_inertia_never_rises_from_pass_to_pass_and_the_kept_pass_is_the_last_that_pays() -> None:
-    matrix = on_grid(blobs(6_000, 3, 6, apart=3.0)[0])
-    rows = torch.from_numpy(matrix)
-    start = matrix[:6].astype(np.int64)
-    passes = kmeans.lloyd_passes(rows, ListPopulation([matrix]), start, "cpu")
-    inertias = [found.inertia[0] for _, (_, found) in zip(range(60), passes, strict=False)]
-    assert all(after <= before for before, after in pairwise(inertias))
-    settled = kmeans.exact_passes(rows, ListPopulation([matrix]), start, "cpu")
-    gains = [(before - after) / before for before, after in pairwise(inertias)]
-    kept = next(index for index, gain in enumerate(gains) if gain < 1e-5)
-    assert settled.tally.inertia[0] == inertias[kept]
-    assert settled.n_passes == kept + 2
-
-
-def test_a_fit_that_starts_from_its_own_result_keeps_it() -> None:
-    matrix = on_grid(blobs(6_000, 3, 6, apart=1.0)[0])
-    found = fit_all(matrix, 6)
-    again = kmeans.exact_passes(torch.from_numpy(matrix), ListPopulation([matrix]), found.centers, "cpu")
-    np.testing.assert_array_equal(again.centers, found.centers)
-    assert again.n_passes == 2
 
 
 def test_one_cluster_is_the_mean() -> None:
@@ -126,6 +113,13 @@ def test_one_customer_makes_one_segment() -> None:
     assert fit_all(np.array([[5.0, -5.0]], np.float32), 1).centers.tolist() == [[5, -5]]
 
 
+def test_as_many_segments_as_different_customers_leave_no_inertia() -> None:
+    matrix = np.random.default_rng(0).permutation(400)[:30].reshape(-1, 1).astype(np.float32)
+    found = fit_all(matrix, 30)
+    assert found.inertia == 0
+    assert found.counts.tolist() == [1] * 30
+
+
 def test_fewer_customers_than_segments_are_a_data_error() -> None:
     with pytest.raises(DataError, match="3 customers can not make 4 segments"):
         fit_all(np.zeros((3, 1), np.float32), 4)
@@ -138,17 +132,9 @@ def test_a_far_outlier_gets_its_own_segment() -> None:
     assert fit_all(matrix, 2).counts.tolist() == [500, 1]
 
 
-def test_a_centre_that_loses_its_members_among_all_customers_is_moved() -> None:
-    sample = torch.tensor([[0.0], [100.0], [200.0]])
-    population = ListPopulation([np.array([[0], [1], [100], [200]], np.float32)])
-    settled = kmeans.exact_passes(sample, population, np.array([[0], [10_000], [120]]), "cpu")
-    assert settled.tally.counts.min() > 0
-    assert settled.tally.inertia[0] <= 1
-
-
 def test_a_fit_that_does_not_settle_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kmeans, "MOST_PASSES", 2)
-    monkeypatch.setattr(kmeans, "SMALLEST_GAIN", 10**30)
+    monkeypatch.setattr(passes, "MOST_PASSES", 2)
+    monkeypatch.setattr(passes, "SMALLEST_GAIN", 10**30)
     matrix = on_grid(blobs(3_000, 3, 8, apart=0.5)[0])
     found = fit(matrix[:50], ListPopulation([matrix]), 8, seed=1, unit=1.0, device="cpu")
     assert "still gained after 2 passes" in found.warnings[0]
@@ -159,12 +145,12 @@ def test_rows_that_the_starts_have_not_seen_are_learnt_in_batches(monkeypatch: p
     monkeypatch.setattr(kmeans, "BATCH_ROWS", 300)
     matrix = on_grid(blobs(3_000, 3, 5, apart=2.0)[0])
     found = fit_all(matrix, 5)
-    assert [stage.stage for stage in found.stages] == ["starts", "minibatches", "full_passes"]
-    batches = found.stages[1]
+    assert [stage.stage for stage in found.stages] == ["starts", "swaps", "minibatches", "full_passes"]
+    batches = found.stages[2]
     assert (found.n_minibatches, batches.n_rows, batches.steps) == (7, 2_000, 7)
     assert batches.inertia_after == pytest.approx(batches.inertia_before, rel=0.05)
-    assert found.stages[2].inertia_after == found.inertia
-    assert found.stages[2].inertia_after <= found.stages[2].inertia_before
+    assert found.stages[3].inertia_after == found.inertia
+    assert found.stages[3].inertia_after <= found.stages[3].inertia_before
 
 
 def test_the_stages_are_measured_in_the_clustered_space() -> None:
@@ -180,42 +166,6 @@ def test_a_missing_gpu_is_told_on_the_fit(monkeypatch: pytest.MonkeyPatch) -> No
     matrix = np.array([[0], [9]], np.float32)
     found = fit(matrix, ListPopulation([matrix]), 2, seed=1, unit=1.0, device="cuda")
     assert found.warnings == ("there is no CUDA device, so the CPU does the work",)
-
-
-def test_partial_fit_keeps_the_exact_mean_of_all_it_was_given() -> None:
-    matrix = on_grid(blobs(900, 2, 3, apart=20.0)[0])
-    model = MiniBatchKMeans(3, seed=5, device="cpu")
-    for batch in np.split(matrix, 9):
-        model.partial_fit(batch)
-    labels = model.predict(matrix)
-    assert model.counts_.tolist() == np.bincount(labels).tolist()
-    for index, center in enumerate(model.cluster_centers_):
-        np.testing.assert_array_equal(center, np.rint(matrix[labels == index].astype(np.float64).mean(axis=0)))
-
-
-def test_mini_batches_alone_come_close_to_scikit_learn() -> None:
-    matrix = on_grid(blobs(8_000, 3, 6, apart=5.0)[0])
-    model = MiniBatchKMeans(6, generator=torch.Generator().manual_seed(2), device="cpu")
-    for batch in np.split(matrix, 8):
-        model.partial_fit(torch.from_numpy(batch))
-    inertia = (model.transform(matrix).min(axis=1) ** 2).sum()
-    assert inertia <= KMeans(6, n_init=10, random_state=0).fit(matrix).inertia_ * 1.005
-
-
-def test_transform_gives_distances_and_predict_the_nearest() -> None:
-    matrix = on_grid(blobs(200, 2, 3)[0])
-    model = MiniBatchKMeans(3, device="cpu").partial_fit(matrix)
-    distances = model.transform(matrix)
-    expected = np.linalg.norm(matrix[:, None].astype(np.float64) - model.cluster_centers_[None], axis=2)
-    np.testing.assert_allclose(distances, expected, rtol=1e-14)
-    np.testing.assert_array_equal(model.predict(matrix), expected.argmin(axis=1))
-
-
-def test_a_seed_is_as_good_as_the_generator_made_of_it() -> None:
-    matrix = on_grid(blobs(500, 2, 4, apart=1.0)[0])
-    seeded = MiniBatchKMeans(4, seed=9, device="cpu").partial_fit(matrix)
-    generated = MiniBatchKMeans(4, generator=torch.Generator().manual_seed(9), device="cpu").partial_fit(matrix)
-    np.testing.assert_array_equal(seeded.cluster_centers_, generated.cluster_centers_)
 
 
 def test_the_global_random_state_is_neither_read_nor_changed() -> None:

@@ -9,8 +9,9 @@ import pytest
 import torch
 from sklearn.cluster import KMeans
 
-from segjob.clustering import starts
-from segjob.clustering.starts import Level, extend, farthest_rows, find_start, refine, repair, seed_centers
+from segjob.clustering import tournament
+from segjob.clustering.starts import Level, extend, farthest_rows, refine, repair, seed_centers
+from segjob.clustering.tournament import find_start
 from tests.unit.clustering.conftest import blobs
 
 
@@ -57,7 +58,7 @@ def test_the_best_start_is_as_good_as_scikit_learn_with_thirty() -> None:
 
 def test_more_rows_lose_no_start_but_the_worse_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     levels = (Level(200, 16, 1e-3, 20), Level(800, 4, 1e-4, 20), Level(3_000, 2, 1e-5, 100))
-    monkeypatch.setattr(starts, "LEVELS", levels)
+    monkeypatch.setattr(tournament, "LEVELS", levels)
     matrix = np.rint(blobs(5_000, 3, 7, apart=4.0)[0] * 1000)
     start = find_start(rows_from(matrix), 7, generator())
     assert start.n_rows == 3_000
@@ -68,7 +69,7 @@ def test_more_rows_lose_no_start_but_the_worse_ones(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_larger_sample_supplies_the_centres_that_a_small_one_had_no_rows_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(starts, "LEVELS", (Level(10, 4, 0.0, 9), Level(20, 2, 0.0, 9), Level(40, 2, 0.0, 9)))
+    monkeypatch.setattr(tournament, "LEVELS", (Level(10, 4, 0.0, 9), Level(20, 2, 0.0, 9), Level(40, 2, 0.0, 9)))
     rows = rows_from([[0, 0]] * 10 + [[5, 5]] * 10 + [[9, 0]] * 20)
     assert sorted(find_start(rows, 3, generator()).centers.tolist()) == [[0, 0], [5, 5], [9, 0]]
 
@@ -96,7 +97,7 @@ def test_where_every_row_is_on_a_centre_an_empty_one_stays() -> None:
 
 
 def test_the_same_generator_gives_the_same_start_on_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(starts, "LEVELS", tuple(Level(8_000, 4, 0.0, 3) for _ in range(3)))
+    monkeypatch.setattr(tournament, "LEVELS", tuple(Level(8_000, 4, 0.0, 3) for _ in range(3)))
     rows = rows_from(np.rint(blobs(9_000, 4, 5, apart=3.0)[0] * 10_000))
     threads = torch.get_num_threads()
     try:

@@ -15,6 +15,7 @@ import yaml
 
 from segjob.config import config_schema
 from segjob.config.rules import NOT_YET
+from segjob.config.segmentation import ClusterRange
 from segjob.records import FeatureSpec, SourceSpec
 from tests.unit.config.conftest import Project, shop
 
@@ -83,7 +84,6 @@ def test_the_example_is_read_except_for_what_comes_later(project: Project, monke
     segmentation = document["segmentations"]["shop"]
     for key in LATER:
         del segmentation[key]
-    segmentation["n_clusters"] = 8
     settings = project.load(document)
     loaded = settings.segmentation("shop")
     assert settings.database.conninfo == "postgresql://u@h/db"
@@ -94,7 +94,9 @@ def test_the_example_is_read_except_for_what_comes_later(project: Project, monke
         FeatureSpec("monetary", "log1p", "robust", "median", (0.001, 0.999), 2.0),
         FeatureSpec("gender", onehot=True),
     )
-    assert (loaded.n_clusters, loaded.seed) == (8, 42)
+    assert isinstance(loaded.n_clusters, ClusterRange)
+    assert (list(loaded.n_clusters.numbers), loaded.least_clusters) == ([*range(3, 13)], 3)
+    assert loaded.seed == 42
     assert (loaded.names, loaded.colors) == ({1: "Big spenders"}, {1: "#1b9e77"})
 
 
@@ -102,7 +104,7 @@ def test_the_example_as_a_whole_is_refused_key_by_key(project: Project, monkeypa
     monkeypatch.setenv("DATABASE_URL", "postgres://u@h/db")
     lines = project.refusal(EXAMPLE).splitlines()
     keys = [line.split(": ")[1].removeprefix("segmentations.shop.") for line in lines]
-    assert sorted(keys) == sorted([*LATER, "n_clusters"])
+    assert sorted(keys) == sorted(LATER)
     assert all(": not yet: this release " in line for line in lines)
 
 
@@ -113,14 +115,6 @@ SETTING_LATER_KEYS = [
     (
         {"database": {"source_url": "postgresql://h/db"}, **shop()},
         "segjob.yaml: database.source_url: not yet: this release reads the customers from database.url",
-    ),
-    (
-        {"resources": {"connections": 2}, **shop()},
-        "segjob.yaml: resources.connections: not yet: this release opens four; remove the key",
-    ),
-    (
-        shop(n_clusters={"min": 3, "max": 12}),
-        f"{SHOP}.n_clusters: not yet: this release does not choose the number of segments; give one number",
     ),
     (
         shop(gates={"min_silhouette": {"warn": 0.1}}),
@@ -239,8 +233,8 @@ def test_the_schema_states_the_defaults_of_the_contract(schema: dict[str, Any]) 
 
 def test_the_schema_says_what_comes_later(schema: dict[str, Any]) -> None:
     later = {f"{model}.{name}" for model, name, value, _ in properties(schema) if "Not yet: " in value["description"]}
-    expected = {f"Segmentation.{key}" for key in (*LATER, "n_clusters", "parallel_safe")}
-    assert later == expected | {"Database.source_url", "Resources.connections"}
+    expected = {f"Segmentation.{key}" for key in (*LATER, "parallel_safe")}
+    assert later == expected | {"Database.source_url"}
 
 
 def test_the_example_fits_the_schema_as_a_tool_sees_it(project: Project, schema: dict[str, Any]) -> None:
@@ -257,6 +251,8 @@ def test_the_example_fits_the_schema_as_a_tool_sees_it(project: Project, schema:
         {"n_cluster": 3},
         {"n_clusters": 0},
         {"n_clusters": "8"},
+        {"n_clusters": {"min": 1, "max": 4}},
+        {"n_clusters": {"min": 2, "max": 101}},
         {"key": []},
         {"features": []},
         {"features": [{"column": "a", "weight": 0}]},

@@ -23,7 +23,7 @@ NETWORK = re.compile(r"(https?:)?//", re.IGNORECASE)
 REFERENCES = {"src", "href", "srcset", "action", "data", "poster", "background", "formaction", "xlink:href"}
 CANDIDATES = [
     Candidate(6, 30_000.0, Score(0.54, 0.53, 0.55, "euclidean", 5000, exact=False)),
-    Candidate(5, 44_448.0, Score(0.55, 0.55, 0.55, "euclidean", 200, exact=True)),
+    Candidate(5, 44_448.0, Score(0.55, 0.55, 0.55, "euclidean", 200, exact=True), 0.5726, 247.4, 0.11, 0.97, True),
 ]
 
 
@@ -190,13 +190,18 @@ def test_numbers_of_segments_are_compared_only_where_several_were_tried(mall_rec
     assert "elbow" not in read_page(render(mall_record)).figures
     assert "elbow" not in read_page(render(mall_record, candidates=CANDIDATES[:1])).figures
     page = read_page(render(mall_record, candidates=CANDIDATES))
-    inertia, silhouette = page.figures["elbow"]["data"]
+    inertia, band, silhouette = page.figures["elbow"]["data"]
     assert (inertia["x"], inertia["y"]) == ([5, 6], [44_448.0, 30_000.0])
     assert (silhouette["x"], silhouette["y"]) == ([5, 6], [0.55, 0.54])
-    assert silhouette["error_y"]["array"] == pytest.approx([0, 0.01])
+    assert (band["x"], band["y"]) == ([5, 6, 6, 5], [0.55, 0.55, 0.53, 0.55])
+    assert band["yaxis"] == silhouette["yaxis"] == "y2"
     assert inertia["marker"]["size"][0] > inertia["marker"]["size"][1]
     _, five, six = page.tables["Numbers of segments that were tried"]
-    assert five == ["5", "44,448", "0.55", "Euclidean, exact over 200 customers"]
+    assert five[:4] == ["5", "44,448", "0.55", "Euclidean, exact over 200 customers"]
+    assert five[4:] == ["0.5726", "247.4", "11 %", "0.97", "suggested"]
+    assert "Suggested: 5 segments." in page.section("elbow").text
+    unclear = read_page(render(mall_record, candidates=[replace(one, suggested=False) for one in CANDIDATES]))
+    assert "No number is clear." in unclear.section("elbow").text
     assert six[:3] == ["6", "30,000", "0.54"]
 
 

@@ -1,0 +1,78 @@
+"""What all contenders of a comparison share: the server, the customers, the number of segments, our own objects."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import customers as generated
+from benchmarks.customers import Customers
+from benchmarks.server import Server
+
+ROOT = Path(__file__).parents[1]
+SEGJOB = [sys.executable, "-m", "segjob"]
+CONFIGURATION = """
+database: {{url: "${{DATABASE_URL}}"}}
+resources: {{memory: {memory}, spool_dir: {folder}}}
+segmentations:
+  bench:
+    source: {table}
+    key: customer_id
+    features: [{features}]
+    n_clusters: {n_clusters}
+"""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Where a comparison takes place."""
+
+    server: Server
+    customers: Customers
+    n_clusters: int = 8
+    memory: str = "1GiB"
+
+    @property
+    def folder(self) -> Path:
+        return self.server.folder
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "DATABASE_URL": self.server.url, "PYTHONPATH": str(ROOT)}
+
+    def make(self) -> None:
+        generated.make(self.server.connection, self.customers)
+        configuration = CONFIGURATION.format(
+            memory=self.memory,
+            folder=self.folder,
+            table=self.customers.table,
+            features=", ".join(self.customers.feature_names),
+            n_clusters=self.n_clusters,
+        )
+        (self.folder / "segjob.yaml").write_text(configuration)
+
+    def prepare(self, turn: int) -> None:
+        """Make every round like the first: no version, or with changing customers one that is published."""
+        self.server.execute("DROP SCHEMA IF EXISTS segments, segjob CASCADE")
+        self.segjob("migrate")
+        if self.customers.changing:
+            self.segjob("run", "bench")
+            generated.change(self.server.connection, self.customers, turn)
+
+    def remove(self) -> None:
+        """Give the room on the disk back."""
+        self.server.execute("DROP SCHEMA IF EXISTS segments, segjob CASCADE")
+        generated.drop(self.server.connection, self.customers)
+        for file in self.folder.glob("*.labels"):
+            file.unlink()
+
+    def segjob(self, *arguments: str) -> None:
+        """Run the command where nobody measures it."""
+        done = subprocess.run(
+            [*SEGJOB, *arguments], check=False, cwd=self.folder, env=self.environment, capture_output=True, text=True
+        )
+        if done.returncode != 0:
+            raise SystemExit(f"segjob {' '.join(arguments)} failed: {done.stderr}")

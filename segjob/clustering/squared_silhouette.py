@@ -1,0 +1,174 @@
+"""The silhouette with squared Euclidean distances, exact for all customers, from one pass over their coordinates.
+
+The mean squared distance from x to the n customers of a segment needs no pairs: it is |x - μ|² + w/n, with the
+members' mean μ and their summed squares w about it; to the others of the own segment it is n / (n - 1) times that
+(the identity of König and Huygens; scikit-learn has it as `silhouette_samples(metric="sqeuclidean")`).
+
+The sums of the label pass say where μ lies and how large w is. With h, the whole grid point next to μ, and the whole
+numbers n (μ - h), |x - h|² and n (x - h)(μ - h) are sums of products of whole numbers, hence exact, and all else is
+done element by element. So a customer's silhouette is the same to the last bit in any chunk and on any device, and is
+rounded to 2**-36 before it is summed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from segjob.clustering.grid import LIMIT
+from segjob.clustering.nearest import as_rows, center_scores, resolve_device, row_blocks, squared_norms
+from segjob.clustering.summary import segment_sums
+from segjob.records import Score
+
+if TYPE_CHECKING:
+    from segjob.clustering.summary import SegmentSummary
+
+METHOD = "squared euclidean"
+STEPS = 2.0**36  # to one: a block of 2**16 rows then sums silhouettes exactly in float64
+EXACT_BITS = 52
+
+
+@dataclass(frozen=True)
+class SquaredTotals:
+    """Sums over the members of each segment; mergeable and exact.
+
+    Attributes
+    ----------
+    counts : (k,) int64
+    silhouettes : (k,) Python integers, steps of 2**-36
+    distances : (k,) Python integers, of the members from their mean, in steps of 2**-36 grid unit
+    """
+
+    counts: np.ndarray
+    silhouettes: np.ndarray
+    distances: np.ndarray
+
+    def merge(self, other: SquaredTotals) -> SquaredTotals:
+        return SquaredTotals(
+            self.counts + other.counts, self.silhouettes + other.silhouettes, self.distances + other.distances
+        )
+
+    @property
+    def spreads(self) -> np.ndarray:
+        """(k,) the mean distances of the members from their mean, in grid units, for `scores.davies_bouldin`."""
+        return np.asarray(self.distances.astype(np.float64) / STEPS / np.maximum(self.counts, 1))
+
+    @property
+    def overall(self) -> Score:
+        """The mean of the silhouettes of all customers."""
+        return exact_score(int(self.silhouettes.sum()), int(self.counts.sum()), len(self.counts))
+
+    @property
+    def segments(self) -> tuple[Score, ...]:
+        """One a segment, in the order of the centres."""
+        return tuple(
+            exact_score(total, count, len(self.counts))
+            for total, count in zip(self.silhouettes.tolist(), self.counts.tolist(), strict=True)
+        )
+
+
+def exact_score(total: int, count: int, n_clusters: int) -> Score:
+    if n_clusters == 1 or not count:
+        return Score(None, None, None, METHOD, 0, True)
+    value = total / (count * int(STEPS))
+    return Score(value, value, value, METHOD, count, True)
+
+
+class SquaredPass:
+    """A pass over the chunks (n, d) of grid coordinates, after the label pass, with the same centres.
+
+    Parameters
+    ----------
+    centers : (k, d) int64 grid units
+    summary : of the label pass
+    device : `auto`, `cpu` or `cuda`
+    """
+
+    def __init__(self, centers: np.ndarray, summary: SegmentSummary, device: str = "auto") -> None:
+        self.device, _ = resolve_device(device)
+        near = np.rint(centers + (summary.coordinates - summary.counts[:, None] * centers) / customers(summary))
+        offsets, scale = whole_offsets(summary.coordinates - summary.counts[:, None] * near.astype(np.int64))
+        squares = mean_squares(summary, centers, near.astype(np.int64))
+        counts = customers(summary)[:, 0]
+        self._centers, self._near, self._offsets = map(self._on_device, (centers, near, offsets))  # (k, d)
+        self._at_near = -(self._near * self._offsets).sum(1)[:, None]
+        self._halves = self._on_device(counts / (2.0 * scale))
+        self._squares = self._on_device(np.where(summary.counts > 0, squares, np.inf))
+        self._moved = self._on_device(np.square(offsets * scale / counts[:, None]).sum(axis=1))
+        self._unbiased = self._on_device(np.where(counts > 1, counts / np.maximum(counts - 1, 1), 0.0))
+
+    def _on_device(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values.astype(np.float64)).to(self.device)
+
+    def __call__(self, matrix: np.ndarray) -> SquaredTotals:
+        n_clusters = len(self._centers)
+        totals = SquaredTotals(np.zeros(n_clusters, np.int64), *(np.full(n_clusters, 0, object) for _ in range(2)))
+        for block in row_blocks(as_rows(matrix, self.device), n_clusters):
+            totals = totals.merge(self._sum_up(*(part.cpu().numpy() for part in self.silhouettes(block))))
+        return totals
+
+    def _sum_up(self, index: np.ndarray, silhouettes: np.ndarray, distances: np.ndarray) -> SquaredTotals:
+        n_clusters = len(self._centers)
+        steps = np.bincount(index, weights=np.rint(silhouettes * STEPS), minlength=n_clusters)
+        return SquaredTotals(
+            np.bincount(index, minlength=n_clusters),
+            steps.astype(np.int64).astype(object),
+            segment_sums(index, np.rint(distances * STEPS), n_clusters),
+        )
+
+    def silhouettes(self, block: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of rows (b, d) float64: the segment, the silhouette, and the distance from the members' mean, (b,) each."""
+        index = center_scores(block, self._centers).min(dim=0).indices
+        squared = center_scores(block, self._near).add_(squared_norms(block))  # |x - h|², (k, b)
+        along = torch.addmm(self._at_near, self._offsets, block.T)  # n (x - h)(μ - h)
+        own_along = of_own(along, index) / self._halves[index]
+        own = of_own(squared, index) - own_along  # |x - μ|² - |μ - h|²
+        within = (own + self._squares[index]) * self._unbiased[index]
+        squared.sub_(along.div_(self._halves[:, None])).add_(self._squares[:, None])
+        between = squared.scatter_(0, index[None], torch.inf).amin(dim=0)
+        larger = torch.maximum(within, between)
+        defined = (self._unbiased[index] > 0.0) & (larger > 0.0) & torch.isfinite(between)
+        silhouettes = torch.where(defined, (between - within) / larger, 0.0)
+        return index, silhouettes, (own + self._moved[index]).clamp_(min=0.0).sqrt_()
+
+
+def of_own(values: Tensor, index: Tensor) -> Tensor:
+    """Of each column of (k, b) the element in the row of its segment."""
+    return values.gather(0, index[None])[0]
+
+
+def customers(summary: SegmentSummary) -> np.ndarray:
+    """The customers of each segment, (k, 1), to divide by."""
+    return np.asarray(np.maximum(summary.counts, 1)[:, None])
+
+
+def whole_offsets(offsets: np.ndarray) -> tuple[np.ndarray, float]:
+    """Offsets (k, d) in whole steps so long that their products with coordinates stay exact, and that length.
+
+    It is 1 for segments of less than 2**28 customers in up to 8 columns.
+    """
+    bits = int(np.abs(offsets).max(initial=0)).bit_length() + LIMIT.bit_length() + offsets.shape[1].bit_length()
+    scale = 2.0 ** max(bits - EXACT_BITS, 0)
+    return np.rint(offsets / scale), scale
+
+
+def mean_squares(summary: SegmentSummary, centers: np.ndarray, near: np.ndarray) -> np.ndarray:
+    """The mean squared distances of the members from other whole points than the centres, (k,), rounded once."""
+    found = []
+    for inertia, count, sums, center, point in zip(
+        summary.inertia.tolist(),
+        summary.counts.tolist(),
+        summary.coordinates.tolist(),
+        centers.tolist(),
+        near.tolist(),
+        strict=True,
+    ):
+        moves = [(to - at, total - count * at) for to, at, total in zip(point, center, sums, strict=True)]
+        about = inertia + sum(count * step**2 - 2 * step * total for step, total in moves)
+        found.append(float(Fraction(about, max(count, 1))))
+    return np.array(found)

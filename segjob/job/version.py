@@ -1,0 +1,117 @@
+"""Everything that a version keeps, from the passes over its customers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from segjob.clustering.explain import differences, with_differences
+from segjob.clustering.names import segment_names
+from segjob.clustering.profile import centroids, sample_rows, segment_medians
+from segjob.clustering.rules import MeasuredRule, RuleCounts, measured_rules
+from segjob.clustering.scores import calinski_harabasz, davies_bouldin
+from segjob.clustering.silhouette import Silhouette, silhouette
+from segjob.clustering.summary import SegmentSummary
+from segjob.config.segmentation import Segmentation
+from segjob.job.customers import Customers
+from segjob.job.fitting import Fitted, column_types
+from segjob.job.task import Task
+from segjob.palette import color_of
+from segjob.records import Model, Segment, Version
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which version it will be."""
+
+    segmentation: str
+    version_id: int
+    parent_version_id: int | None
+    run_id: int
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What the label pass counts on its way; mergeable."""
+
+    segments: SegmentSummary
+    rules: RuleCounts
+
+    def merge(self, other: Self) -> Counted:
+        return Counted(self.segments.merge(other.segments), self.rules.merge(other.rules))
+
+
+def build_version(task: Task, identity: Identity, customers: Customers, fitted: Fitted, counted: Counted) -> Version:
+    """Score the segments, explain them, and put everything together that the version keeps."""
+    centers, ids, plan, summary = fitted.fit.centers, fitted.segment_ids, fitted.plan, counted.segments
+    scored = silhouette(fitted.sample, centers, summary.counts, task.device)
+    rows = customers.survey.sample.rows
+    medians = segment_medians(plan.columns, rows, scored.index, len(ids))
+    apart = differences(plan.columns, plan.unit, summary, fitted.sample)
+    found = centroids(plan.columns, plan.unit, centers, ids, summary, medians)
+    return Version(
+        segmentation=identity.segmentation,
+        version_id=identity.version_id,
+        parent_version_id=identity.parent_version_id,
+        run_id=identity.run_id,
+        created_at=customers.taken_at,
+        data_as_of=customers.taken_at,
+        n_customers=int(summary.counts.sum()),
+        n_unlabelled=customers.unlabelled.n_rows,
+        inertia=summary.total_inertia * plan.unit**2,
+        silhouette=scored.overall,
+        davies_bouldin=davies_bouldin(summary, centers),
+        calinski_harabasz=calinski_harabasz(summary, centers),
+        seed=task.segmentation.seed,
+        config_hash=task.segmentation.config_hash(),
+        stages=fitted.fit.stages,
+        model=Model(plan.columns, plan.grid_exponent, ids, centers),
+        segments=segments(
+            task.segmentation,
+            ids,
+            segment_names(plan.columns, apart, ids, task.segmentation.names),
+            measured(task, customers, fitted, counted.rules),
+            summary,
+            scored,
+            plan.unit,
+        ),
+        centroids=with_differences(found, apart),
+        sample=sample_rows(plan.columns, plan.unit, rows, fitted.sample, ids, scored),
+    )
+
+
+def measured(task: Task, customers: Customers, fitted: Fitted, counts: RuleCounts) -> tuple[MeasuredRule, ...]:
+    """The rules as predicates, with what they are worth."""
+    excluded = customers.unlabelled.n_rows > 0
+    return measured_rules(fitted.rules, counts, fitted.plan.columns, column_types(task), excluded)
+
+
+def segments(
+    segmentation: Segmentation,
+    ids: Sequence[int],
+    names: Sequence[str],
+    rules: Sequence[MeasuredRule],
+    summary: SegmentSummary,
+    scored: Silhouette,
+    unit: float,
+) -> tuple[Segment, ...]:
+    """The segments with their names and colours, the configured ones or our own."""
+    n_customers = int(summary.counts.sum())
+    return tuple(
+        Segment(
+            segment_id=segment_id,
+            name=name,
+            color=segmentation.colors.get(segment_id, color_of(segment_id)),
+            n_customers=int(count),
+            share=int(count) / n_customers,
+            inertia=int(inertia) * unit**2,
+            silhouette=score,
+            rule=rule.predicate,
+            rule_precision=rule.precision,
+            rule_recall=rule.recall,
+        )
+        for segment_id, name, rule, count, inertia, score in zip(
+            ids, names, rules, summary.counts, summary.inertia, scored.segments, strict=True
+        )
+    )
