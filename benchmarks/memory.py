@@ -19,9 +19,9 @@ from benchmarks.server import scratch_server
 
 DRIVER = """
 import sys
-from functools import partialmethod
-from segjob.engine.spool import Spool
-Spool.__init__ = partialmethod(Spool.__init__, chunk_rows=int(sys.argv.pop(1)))
+from segjob.job import customers
+chunk_rows = int(sys.argv.pop(1))
+customers.chunk_rows_of = lambda n_columns: chunk_rows
 from segjob.cli import main
 main()
 """

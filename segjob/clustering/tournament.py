@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,7 +26,8 @@ SMALL_LEVELS = (
 """Where all levels see the same few rows, the last starts are followed to their end."""
 
 STARTS_PER_CENTER = 4
-"""Few centres have few ways to lie wrong, so they need fewer starts than the first level has at most."""
+FEW_CENTERS = 12
+SHARE_FOR_FEW = 0.6
 
 START_ROWS = LEVELS[-1].n_rows
 """How many rows of the sample, in hash order, the starts see."""
@@ -61,9 +63,8 @@ def find_start(sample: Tensor, n_clusters: int, generator: torch.Generator) -> S
     sample : (s, d) whole numbers in the order of the hashes, on any device
     generator : on the CPU; the only source of chance
     """
-    many, fewer, last = LEVELS if len(sample) > LEVELS[0].n_rows else SMALL_LEVELS
-    n_starts = min(max(STARTS_PER_CENTER * n_clusters, fewer.n_starts), many.n_starts)
-    seeds = seed_centers(sample[: many.n_rows], n_clusters, n_starts, generator)
+    many, fewer, last = levels_for(n_clusters, LEVELS if len(sample) > LEVELS[0].n_rows else SMALL_LEVELS)
+    seeds = seed_centers(sample[: many.n_rows], n_clusters, many.n_starts, generator)
     qualified = play(sample, seeds, n_clusters, many)
     semifinal = play(sample, contenders(qualified), n_clusters, fewer)
     swapped = swap_best(sample[: fewer.n_rows], semifinal, generator)
@@ -77,6 +78,15 @@ def find_start(sample: Tensor, n_clusters: int, generator: torch.Generator) -> S
         final.inertias_before[winner],
         swapped,
     )
+
+
+def levels_for(n_clusters: int, levels: tuple[Level, Level, Level]) -> tuple[Level, Level, Level]:
+    """Few centres have few ways to lie wrong, so they need fewer starts than the levels have at most."""
+    many, fewer, last = levels
+    if n_clusters <= FEW_CENTERS:
+        fewer, last = (replace(level, n_starts=math.ceil(level.n_starts * SHARE_FOR_FEW)) for level in (fewer, last))
+    n_starts = min(max(STARTS_PER_CENTER * n_clusters, fewer.n_starts), many.n_starts)
+    return replace(many, n_starts=n_starts), fewer, last
 
 
 def swap_best(rows: Tensor, refined: Refined, generator: torch.Generator) -> Swapped:

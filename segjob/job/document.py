@@ -29,7 +29,7 @@ def result_document(version: Version, fit: Fit, status: str, progress: Progress,
         "fit": {
             "minibatches": fit.n_minibatches,
             "full_passes": fit.n_full_passes,
-            "warm_start": False,
+            "warm_start": fit.warm_start,
             "stages": [asdict(stage) for stage in version.stages],
         },
         "segments": segments_document(version),

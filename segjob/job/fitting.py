@@ -13,6 +13,7 @@ from segjob.clustering.labels import nearest_two
 from segjob.clustering.nearest import one_thread_each, use_threads
 from segjob.clustering.plan import FeaturePlan, plan_features
 from segjob.clustering.rules import SAMPLE_ROWS, Rule, learn_rules
+from segjob.clustering.warm import warm_centers
 from segjob.config.threads import threads
 from segjob.engine.chunks import decode_matrix, matrix_batch, matrix_schema
 from segjob.engine.local import LocalPopulation
@@ -20,6 +21,7 @@ from segjob.engine.spool import Spool
 from segjob.job.customers import Customers
 from segjob.job.task import Task
 from segjob.postgres.candidates import published_segments
+from segjob.postgres.versions import load_published
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Fitted:
 
     @property
     def segment_ids(self) -> tuple[int, ...]:
-        """From 1, the largest segment first."""
+        """From 1, in the order of the centres: the parent's, or the largest segment first."""
         return tuple(range(1, len(self.fit.centers) + 1))
 
 
@@ -74,9 +76,24 @@ def fit_customers(task: Task, customers: Customers, prepared: Prepared) -> Fitte
     segmentation, unit = task.segmentation, prepared.plan.unit
     choice = choice_of(task, prepared)
     n_clusters = choice.n_clusters if choice else segmentation.least_clusters
-    found = fit(prepared.sample, prepared.population, n_clusters, seed=segmentation.seed, unit=unit, device=task.device)
+    found = fit(
+        prepared.sample,
+        prepared.population,
+        n_clusters,
+        seed=segmentation.seed,
+        unit=unit,
+        device=task.device,
+        parent=parent_centers(task, prepared),
+    )
     rules = rules_of(task, customers, prepared, found)
     return Fitted(prepared.plan, found, prepared.population, prepared.sample, rules, choice)
+
+
+def parent_centers(task: Task, prepared: Prepared) -> np.ndarray | None:
+    """The published centres on today's grid, (k, d) int64; None where nothing is published or the features differ."""
+    with task.database.begin() as connection:
+        published = load_published(connection, task.name)
+    return warm_centers(published.model, prepared.plan) if published else None
 
 
 def choice_of(task: Task, prepared: Prepared) -> Choice | None:
