@@ -28,6 +28,9 @@ from segjob.records import Chunk, FeatureSpec
 MISSING = "missing value"
 """Why a customer gets no label: a feature whose policy is `exclude` has no value."""
 
+PASS_PART = 16  # of the memory, one part in so many holds the chunks that are worked on
+VALUE_BYTES = 24  # of a value of such a chunk: raw, on the grid, and on the way between them
+
 
 @dataclass(frozen=True)
 class Customers:
@@ -73,7 +76,7 @@ def read_customers(task: Task, phase: Phase) -> Iterator[Customers]:
         survey, taken_at = fill(task, phase, labelled, unlabelled, warnings)
         if survey is None:
             raise DataError(empty_sentence(unlabelled.n_rows))
-        population = LocalPopulation(labelled, decode_chunk, threads())
+        population = LocalPopulation(labelled, decode_chunk, chunks_at_once(task, rows))
         yield Customers(taken_at, survey, population, unlabelled, rows, tuple(warnings))
 
 
@@ -97,6 +100,12 @@ def fill(
     labelled.finish()
     unlabelled.finish()
     return survey and survey.settle(), snapshot.taken_at
+
+
+def chunks_at_once(task: Task, chunk_rows: int) -> int:
+    """How many chunks are worked on at the same time: one a core, and no more than memory allows."""
+    chunk_bytes = chunk_rows * len(task.plan.features) * VALUE_BYTES
+    return max(1, min(threads(), task.settings.resources.memory_budget // PASS_PART // chunk_bytes))
 
 
 def room_warnings(task: Task, expected: Expected) -> list[str]:

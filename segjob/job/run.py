@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from segjob.job.fitting import Fitted
     from segjob.job.version import Counted
 
-SPOOL_PART = 4  # of the memory, one part in so many holds customers
+SPOOL_PART = 6  # of the memory, one part in so many holds customers; the libraries and the sample take most of it
 
 
 def run(database: Database, settings: Settings, name: str, order: Order, progress: Progress) -> dict[str, Any]:

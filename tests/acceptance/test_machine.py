@@ -81,7 +81,7 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_read(
     done = altered(tmp_path, large, CROWDED, "run", "large", "--json")
     assert done.returncode == 75, done.stderr
     message = json.loads(done.stdout)["error"]["message"]
-    assert message.startswith(f"the planner expects 50,000 customers, which need 525.2 KiB in {tmp_path}")
+    assert message.startswith(f"the planner expects 50,000 customers, which need 610.6 KiB in {tmp_path}")
     assert connection.execute("SELECT status, exit_code, rows_read FROM segments.run").fetchall() == [
         ("failed", 75, None)
     ]
