@@ -43,7 +43,7 @@ def comparison(**walls: float) -> Comparison:
 
 
 def test_a_process_is_charged_with_what_its_children_burn(tmp_path: Path) -> None:
-    assert launched(tmp_path, BURN_IN_A_CHILD)["cpu"] >= 0.3
+    assert launched(tmp_path, BURN_IN_A_CHILD)["cpu"] >= 0.28
 
 
 def test_the_peak_is_that_of_the_process_and_not_of_who_started_it(tmp_path: Path) -> None:
