@@ -77,7 +77,7 @@ def samples_of(process: subprocess.Popen[bytes], parent: int) -> Iterator[Sample
         yield Sample(time.time(), sum(stat(process.pid)) / TICK, cpu_of_family(parent))
         if process.poll() is not None:
             return
-        time.sleep(EVERY)
+        time.sleep(EVERY)  # until the next sample
 
 
 def windows(log: str, whole: Window) -> list[Window]:

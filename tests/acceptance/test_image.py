@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ from uuid import uuid4
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 IMAGE = os.environ.get("SEGJOB_TEST_IMAGE", "")
@@ -206,9 +207,8 @@ def test_a_container_that_is_told_to_stop_ends_with_143(project, first_run):
 
 
 def wait_until_it_listens_to(number: signal.Signals, container: str) -> None:
-    for _ in range(100):
+    def listens() -> bool:
         status = call("docker", "exec", container, "grep", "SigCgt", "/proc/1/status").stdout
-        if status and int(status.split()[1], 16) >> (number - 1) & 1:
-            return
-        time.sleep(0.1)
-    pytest.fail("the process never listened to the signal")
+        return bool(status) and bool(int(status.split()[1], 16) >> (number - 1) & 1)
+
+    wait_until(listens)

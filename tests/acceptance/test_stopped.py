@@ -17,6 +17,7 @@ import pytest
 from segjob.postgres.connect import Database
 from segjob.postgres.runs import finish_run
 from tests.acceptance.conftest import MALL
+from tests.waiting import wait_until
 
 SLOW = {
     "query": "SELECT *, pg_sleep(0.2) FROM public.mall_customer",
@@ -91,9 +92,7 @@ def test_a_run_that_was_killed_is_marked_lost_by_the_next(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE datname = current_database() AND application_name = 'segjob'"
     )
-    deadline = time.monotonic() + 30
-    while sessions(connection) and time.monotonic() < deadline:
-        time.sleep(0.05)  # the server takes a moment to notice
+    wait_until(lambda: not sessions(connection), seconds=30)
     connection.execute('CREATE TABLE segjob."label_slow$7" (left_behind integer)')
     configure({"mall": MALL, "slow": {**SLOW, "query": "SELECT *, NULL AS pg_sleep FROM public.mall_customer"}})
     succeed("run", "slow")

@@ -1,12 +1,6 @@
 from __future__ import annotations
 
-import gc
-import signal
-import threading
-import time
 import traceback
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
 from typing import Any
 from uuid import uuid4
 
@@ -16,27 +10,13 @@ import pyarrow as pa
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from segjob.errors import ConfigurationError, DatabaseUnavailable, DataError, NotPermitted, Stopped, TryAgain
-from segjob.postgres import replies, streams
-from segjob.postgres.columns import ReadPlan, plan_read
+from segjob.errors import DataError
+from segjob.postgres import replies
+from segjob.postgres.columns import ReadPlan
 from segjob.postgres.connect import Database
-from segjob.postgres.libpq import LibpqWire
 from segjob.postgres.read import read_bulk, read_plain
-from segjob.postgres.snapshot import hold
-from segjob.postgres.source import describe
 from segjob.records import FeatureSpec, SourceSpec
-
-Reader = Callable[..., Iterator[pa.RecordBatch]]
-
-
-def read_by_libpq(*arguments: Any) -> Iterator[pa.RecordBatch]:
-    """The bulk reader as it reads what nobody but libpq can."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(streams, "open_wire", LibpqWire)
-        yield from read_bulk(*arguments)
-
-
-READERS = pytest.mark.parametrize("read", [read_bulk, read_by_libpq, read_plain])
+from tests.integration.reading import READERS, all_of, plan, read_by_libpq, series
 
 # One row a line: what every type may hold. The first is ordinary, the last is nothing at all.
 EVERYTHING = """
@@ -87,27 +67,9 @@ def everything(connection: psycopg.Connection, database: Database) -> Database:
     return database
 
 
-def plan(database: Database, source: SourceSpec, keys: list[str], *features: FeatureSpec) -> ReadPlan:
-    with database.begin() as connection:
-        return plan_read(describe(connection, source), keys, features)
-
-
 def plan_everything(database: Database) -> ReadPlan:
     features = [FeatureSpec(name) for name in NUMBERS] + [FeatureSpec(name, onehot=True) for name in CATEGORIES]
     return plan(database, SourceSpec(relation="s.everything"), ["place"], *features)
-
-
-def series(database: Database, n: int, amount: str = "x::float8", key: str = "x") -> ReadPlan:
-    """A plan over a query of n rows; `amount` and `key` are expressions of the row's number x."""
-    query = f"SELECT {key} AS id, {amount} AS amount FROM generate_series(1, {n}) AS g (x)"
-    return plan(database, SourceSpec(query=query), ["id"], FeatureSpec("amount"))
-
-
-def all_of(database: Database, read: Reader, plan: ReadPlan, *options: int) -> pa.Table:
-    with hold(database, plan) as snapshot:
-        table = pa.Table.from_batches(read(database, snapshot, plan, *options), plan.schema)
-        snapshot.verify()
-        return table
 
 
 def bits(table: pa.Table) -> list[Any]:
@@ -157,12 +119,12 @@ def test_keys_of_every_type_are_exact(everything, connection, read, key):
 @pytest.mark.parametrize("read", [read_bulk, read_by_libpq])
 def test_the_size_of_the_buffer_changes_nothing(everything, monkeypatch, read):
     plans = [series(everything, 500), plan_everything(everything)]
-    for plan in plans:
+    for wanted in plans:
         tables = []
         for size in (16, 300, 10_000_000):
             monkeypatch.setattr(replies, "BUFFER_BYTES", size)
-            tables.append(all_of(everything, read, plan))
-        assert [table.num_rows for table in tables] == [500 if plan is plans[0] else 7] * 3
+            tables.append(all_of(everything, read, wanted))
+        assert [table.num_rows for table in tables] == [500 if wanted is plans[0] else 7] * 3
         assert [bits(table) for table in tables[:2]] == [bits(tables[2])] * 2
         assert [table.column(0).num_chunks > 3 for table in tables[1:]] == [True, False]
 
@@ -294,133 +256,3 @@ def test_text_that_is_broken_in_the_table_is_a_data_error(connection, database, 
 
 def category(name: str) -> FeatureSpec:
     return FeatureSpec(name, onehot=True)
-
-
-# What is wrong with the server
-
-
-@READERS
-def test_a_session_that_is_killed_is_no_short_success(database, connection, read):
-    wanted = series(database, 2_000_000)
-    with hold(database, wanted) as snapshot, closing(read(database, snapshot, wanted)) as batches:
-        next(batches)
-        connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
-            " AND pid NOT IN (pg_backend_pid(), %s) AND query NOT LIKE '%%pg_export_snapshot%%'",
-            [snapshot.guard.info.backend_pid],
-        )
-        with pytest.raises(DatabaseUnavailable):
-            for _ in batches:
-                pass
-
-
-@READERS
-def test_a_statement_timeout_is_for_another_try(database, connection, read):
-    connection.execute("""
-        DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET statement_timeout = 300', current_database()); END $$
-    """)
-    with pytest.raises(TryAgain, match="57014"):
-        all_of(database, read, series(database, 10, "(x + length(pg_sleep(0.2)::text))::float8"))
-
-
-@READERS
-def test_a_snapshot_that_is_gone_is_for_another_try(database, connection, read):
-    wanted = series(database, 10)
-    with hold(database, wanted) as snapshot:
-        pass
-    wait_until(lambda: sessions(connection) == 0)
-    with pytest.raises(TryAgain, match="the session that held the snapshot is gone"):
-        list(read(database, snapshot, wanted))
-
-
-@READERS
-def test_a_source_that_writes_is_refused(database, connection, read):
-    connection.execute("CREATE SEQUENCE public.counter")
-    with pytest.raises(ConfigurationError, match="read-only transaction"):
-        all_of(database, read, series(database, 10, "nextval('public.counter')"))
-
-
-@READERS
-def test_a_server_that_is_gone_is_unavailable_and_no_password_is_told(database, read):
-    wanted = series(database, 10)
-    nowhere = Database("postgresql://somebody:canary@127.0.0.1:1/shop", deadline=0.1)
-    with hold(database, wanted) as snapshot, pytest.raises(DatabaseUnavailable) as raised:
-        list(read(nowhere, snapshot, wanted))
-    assert "canary" not in "".join(traceback.format_exception(raised.value))
-
-
-def test_a_wrong_password_is_not_permitted(database, database_url):
-    wanted = series(database, 10)
-    wrong = Database(make_conninfo(database_url, password="canary"), deadline=5)
-    with hold(database, wanted) as snapshot, pytest.raises(NotPermitted) as raised:
-        list(read_bulk(wrong, snapshot, wanted))
-    assert "canary" not in "".join(traceback.format_exception(raised.value))
-
-
-# Stopping early
-
-
-def sessions(connection: psycopg.Connection) -> int:
-    ours = "SELECT FROM pg_stat_activity WHERE application_name = 'segjob' AND datname = current_database()"
-    return len(connection.execute(ours).fetchall())
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    for _ in range(300):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it did not come to pass")
-
-
-def threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("segjob-read")]
-
-
-@READERS
-@pytest.mark.parametrize("way", ["closed", "abandoned", "broken"])
-def test_who_stops_early_leaves_no_session_and_no_thread(database, connection, read, way):
-    wanted = series(database, 3_000_000)
-    with hold(database, wanted) as snapshot:
-        batches: Iterator[pa.RecordBatch] | None = read(database, snapshot, wanted)
-        assert batches is not None
-        next(batches)
-        assert sessions(connection) == 3
-        if way == "closed":
-            assert isinstance(batches, Generator)
-            batches.close()
-        elif way == "broken":
-            assert isinstance(batches, Generator)
-            with pytest.raises(Stopped):
-                batches.throw(Stopped("SIGTERM"))
-        batches = None
-        gc.collect()
-        wait_until(lambda: sessions(connection) == 2)
-        assert threads() == []
-
-
-@pytest.mark.parametrize("read", [read_bulk, read_by_libpq])
-def test_a_signal_is_heard_while_the_server_computes(database, connection, read):
-    def stop(*_):
-        raise Stopped("SIGTERM")
-
-    wanted = series(database, 3, "(x + length(pg_sleep(60)::text))::float8")
-    before = signal.signal(signal.SIGALRM, stop)
-    try:
-        with hold(database, wanted) as snapshot:
-            began = time.monotonic()
-            signal.setitimer(signal.ITIMER_REAL, 0.5)
-            with pytest.raises(Stopped):
-                next(iter(read(database, snapshot, wanted)))
-            assert time.monotonic() - began < 1.5
-            wait_until(lambda: sessions(connection) == 2)
-    finally:
-        signal.signal(signal.SIGALRM, before)
-    assert threads() == []
-
-
-@READERS
-def test_a_read_leaves_nothing_behind(database, connection, read):
-    all_of(database, read, series(database, 1000))
-    wait_until(lambda: sessions(connection) == 0)
-    assert threads() == []

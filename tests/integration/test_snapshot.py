@@ -16,6 +16,7 @@ from segjob.postgres.read import read_plain
 from segjob.postgres.snapshot import Relation, hold
 from segjob.postgres.source import describe
 from segjob.records import FeatureSpec, SourceSpec
+from tests.waiting import wait_until
 
 SHOP = """
 CREATE TABLE public.customer (id int PRIMARY KEY, amount float8);
@@ -117,11 +118,7 @@ def test_the_lock_comes_first_and_then_the_snapshot(shop, database_url):
 
 
 def wait_for_a_waiter(connection: psycopg.Connection) -> None:
-    for _ in range(500):
-        if connection.execute("SELECT FROM pg_locks WHERE NOT granted").fetchone() is not None:
-            return
-        time.sleep(0.01)
-    raise AssertionError("nobody waits for a lock")
+    wait_until(lambda: connection.execute("SELECT FROM pg_locks WHERE NOT granted").fetchone() is not None)
 
 
 def test_the_time_is_the_server_s_and_the_estimate_the_planner_s(shop, connection):
@@ -146,7 +143,7 @@ def test_no_idle_timeout_ends_it(shop, connection):
     """)
     wanted = plan(shop, of("customer"))
     with hold(shop, wanted) as snapshot:
-        time.sleep(0.7)
+        time.sleep(0.7)  # more than twice the 300 ms after which a timeout would have struck
         assert sum(batch.num_rows for batch in read_plain(shop, snapshot, wanted)) == 1000
         snapshot.verify()
 
@@ -176,11 +173,8 @@ def test_a_source_that_changed_after_the_plan_is_for_another_try(shop, connectio
 def test_no_session_is_left_behind(shop, connection):
     with pytest.raises(ZeroDivisionError), hold(shop, plan(shop, of("customer"))):
         raise ZeroDivisionError
-    for _ in range(200):
-        if not connection.execute("SELECT FROM pg_stat_activity WHERE application_name = 'segjob'").fetchall():
-            return
-        time.sleep(0.01)
-    raise AssertionError("a session is still there")
+    ours = "SELECT FROM pg_stat_activity WHERE application_name = 'segjob'"
+    wait_until(lambda: not connection.execute(ours).fetchall())
 
 
 def test_a_relation_without_rows_of_its_own_has_no_file(shop):

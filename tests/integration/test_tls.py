@@ -27,6 +27,7 @@ from segjob.postgres.snapshot import hold
 from segjob.postgres.source import describe
 from segjob.postgres.tls import TlsWire
 from segjob.records import FeatureSpec, SourceSpec
+from tests.waiting import wait_until
 
 N_ROWS = 60_000
 
@@ -165,11 +166,8 @@ def test_who_stops_early_ends_what_the_server_does(shop, connection, wires):
         began = time.monotonic()
         batches.close()
         assert time.monotonic() - began < 2
-        for _ in range(300):
-            if connection.execute("SELECT FROM pg_stat_activity WHERE query LIKE 'COPY%ctid%'").rowcount == 0:
-                return
-            time.sleep(0.01)
-        raise AssertionError("the server still sends")
+        copying = "SELECT FROM pg_stat_activity WHERE query LIKE 'COPY%ctid%'"
+        wait_until(lambda: connection.execute(copying).rowcount == 0)
 
 
 def test_a_server_that_is_not_who_it_says_is_refused(shop, proxy):

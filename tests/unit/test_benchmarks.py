@@ -43,7 +43,7 @@ def comparison(**walls: float) -> Comparison:
 
 
 def test_a_process_is_charged_with_what_its_children_burn(tmp_path: Path) -> None:
-    assert launched(tmp_path, BURN_IN_A_CHILD)["cpu"] >= 0.28
+    assert launched(tmp_path, BURN_IN_A_CHILD)["cpu"] >= 0.3
 
 
 def test_the_peak_is_that_of_the_process_and_not_of_who_started_it(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_an_exit_code_is_passed_on(tmp_path: Path) -> None:
 def test_the_server_is_charged_with_processes_that_have_ended() -> None:
     before = cpu_of_family(os.getpid())
     subprocess.run([sys.executable, "-c", BURN], check=True)
-    assert cpu_of_family(os.getpid()) - before >= 0.25
+    assert round(cpu_of_family(os.getpid()) - before, 2) >= 0.29
 
 
 def test_the_server_is_charged_with_processes_that_are_alive() -> None:
@@ -70,7 +70,7 @@ def test_the_server_is_charged_with_processes_that_are_alive() -> None:
     with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        assert cpu_of_family(os.getpid()) - before >= 0.25
+        assert round(cpu_of_family(os.getpid()) - before, 2) >= 0.29
 
 
 def test_a_limit_is_a_factor_of_another_contender_and_some_seconds() -> None:

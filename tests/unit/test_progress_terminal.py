@@ -23,7 +23,7 @@ PLAY = (
 with progress.phase("read", expected_rows=400) as phase:
     phase.advance(100)
     progress.warn("a column is [constant]")
-    time.sleep(1.2)
+    time.sleep(1.2)  # past the first second, in which nothing is forecast
     phase.advance(300)
     pause()
 with progress.phase("fit") as phase:
@@ -107,7 +107,7 @@ def test_every_line_fits_a_narrow_terminal(play):
     script = """
 with progress.phase("read", expected_rows=40_000_000) as phase:
     phase.advance(10_000_000)
-    time.sleep(1.4)
+    time.sleep(1.4)  # past the first second, in which nothing is forecast
 """
     watched = play(STAGE + script, columns=50)
     running = [line for screen in watched.seen for line in screen.splitlines() if " 25 %" in line]
