@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
-from segjob.engine.spool import Budget
 from segjob.job.customers import Customers
 from segjob.job.recording import Record, recorded
-from segjob.job.run import SPOOL_PART, load_torch, read
-from segjob.job.source import plan_source, shape_of
-from segjob.job.task import Order, Task
-from segjob.postgres.candidates import published_segments, store_candidates
+from segjob.job.run import load_torch, read
+from segjob.job.task import Order, Task, open_task
+from segjob.postgres.candidates import store_candidates
 from segjob.postgres.connect import Database
 from segjob.postgres.locks import Lock, hold_lock
 from segjob.postgres.runs import finish_run, start_run
-from segjob.postgres.shapes import check_up_to_date
+from segjob.postgres.versions import published_model
 from segjob.progress import Progress
+from segjob.records import Model
 
 if TYPE_CHECKING:
     from segjob.clustering.choice import Choice
@@ -39,14 +35,10 @@ def choose_k(
     SegjobError
         Whatever went wrong; nothing that is published ever changes.
     """
-    with database.begin() as connection:
-        plan = plan_source(connection, settings.segmentation(name), params)
-        check_up_to_date(connection, database.schemas, shape_of(name, plan))
-    pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own pools keep what is freed
-    budget = Budget(settings.resources.memory_budget // SPOOL_PART)
-    with ExitStack() as spools:
-        task = Task(database, settings, name, Order(params), plan, progress, budget, spools)
-        lock = spools.enter_context(hold_lock(database, name, "choose-k"))
+    with (
+        open_task(database, settings, name, Order(params), progress) as task,
+        hold_lock(database, name, "choose-k") as lock,
+    ):
         record = begin(task, numbers)
         with recorded(database, record, progress):
             return execute(task, lock, record, numbers)
@@ -64,7 +56,7 @@ def execute(task: Task, lock: Lock, record: Record, numbers: range) -> dict[str,
     """Everything between the lock and the result."""
     load_torch()
     with task.database.begin() as connection:
-        published = published_segments(connection, task.name)
+        published = published_model(connection, task.name)
     customers = read(task, record)
     choice = try_numbers(task, customers, record, numbers, published)
     if not choice.clear:
@@ -79,25 +71,21 @@ def execute(task: Task, lock: Lock, record: Record, numbers: range) -> dict[str,
         "status": "succeeded",
         "n_customers": customers.labelled.n_rows,
         "n_unlabelled": customers.unlabelled.n_rows,
-        "published": published,
+        "published": len(published.segment_ids) if published else None,
         **choice_document(choice),
         "warnings": record.warnings,
         "seconds": task.progress.seconds(),
     }
 
 
-def try_numbers(task: Task, customers: Customers, record: Record, numbers: range, published: int | None) -> Choice:
+def try_numbers(task: Task, customers: Customers, record: Record, numbers: range, published: Model | None) -> Choice:
     """The features' constants, the coordinates of everyone, and a clustering for each number of segments."""
     with task.progress.phase("fit"):
-        from segjob.clustering.choose_k import choose
-        from segjob.job.fitting import prepare
+        from segjob.job.fitting import choose_number, prepare
 
-        found = prepare(task, customers)
-        record.warnings += task.warned(found.plan.warnings)
-        seed, unit = task.segmentation.seed, found.plan.unit
-        return choose(
-            found.sample, found.population, numbers, seed=seed, unit=unit, device=task.device, published=published
-        )
+        prepared = prepare(task, customers)
+        record.warnings += task.warned(prepared.plan.warnings)
+        return choose_number(task, prepared, numbers, published)
 
 
 def choice_document(choice: Choice) -> dict[str, Any]:

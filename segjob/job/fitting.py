@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,31 +21,8 @@ from segjob.engine.local import LocalPopulation
 from segjob.engine.spool import Spool
 from segjob.job.customers import Customers
 from segjob.job.task import Task
-from segjob.postgres.candidates import published_segments
-from segjob.postgres.versions import load_published
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """The centres, and all that is needed to label and score with them."""
-
-    plan: FeaturePlan
-    fit: Fit
-    prepared: LocalPopulation[np.ndarray]
-    sample: np.ndarray  # (s, d) float32 grid coordinates
-    rules: tuple[Rule, ...]  # one a segment, in the order of the centres
-    choice: Choice | None = None  # where the configuration gives a range
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What a person should know of the features and of the fit."""
-        unclear = [self.choice.reason] if self.choice and not self.choice.clear else []
-        return (*self.plan.warnings, *unclear, *self.fit.warnings)
-
-    @property
-    def segment_ids(self) -> tuple[int, ...]:
-        """From 1, in the order of the centres: the parent's, or the largest segment first."""
-        return tuple(range(1, len(self.fit.centers) + 1))
+from segjob.postgres.versions import published_model
+from segjob.records import Model
 
 
 @dataclass(frozen=True)
@@ -54,6 +32,27 @@ class Prepared:
     plan: FeaturePlan
     population: LocalPopulation[np.ndarray]
     sample: np.ndarray  # (s, d) float32 grid coordinates in the order of the hashes
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The centres, and all that is needed to label and score with them."""
+
+    prepared: Prepared
+    fit: Fit
+    rules: tuple[Rule, ...]  # one a segment, in the order of the centres
+    choice: Choice | None = None  # where the configuration gives a range
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should know of the features and of the fit."""
+        unclear = [self.choice.reason] if self.choice and not self.choice.clear else []
+        return (*self.prepared.plan.warnings, *unclear, *self.fit.warnings)
+
+    @property
+    def segment_ids(self) -> tuple[int, ...]:
+        """From 1, in the order of the centres: the parent's, or the largest segment first."""
+        return tuple(range(1, len(self.fit.centers) + 1))
 
 
 def prepare(task: Task, customers: Customers) -> Prepared:
@@ -74,7 +73,9 @@ def prepare(task: Task, customers: Customers) -> Prepared:
 def fit_customers(task: Task, customers: Customers, prepared: Prepared) -> Fitted:
     """Find the centres, and rules that come close to them."""
     segmentation, unit = task.segmentation, prepared.plan.unit
-    choice = choice_of(task, prepared)
+    with task.database.begin() as connection:
+        parent = published_model(connection, task.name)
+    choice = choice_of(task, prepared, parent)
     n_clusters = choice.n_clusters if choice else segmentation.least_clusters
     found = fit(
         prepared.sample,
@@ -83,29 +84,29 @@ def fit_customers(task: Task, customers: Customers, prepared: Prepared) -> Fitte
         seed=segmentation.seed,
         unit=unit,
         device=task.device,
-        parent=parent_centers(task, prepared),
+        parent=warm_centers(parent, prepared.plan) if parent else None,
     )
     rules = rules_of(task, customers, prepared, found)
-    return Fitted(prepared.plan, found, prepared.population, prepared.sample, rules, choice)
+    return Fitted(prepared, found, rules, choice)
 
 
-def parent_centers(task: Task, prepared: Prepared) -> np.ndarray | None:
-    """The published centres on today's grid, (k, d) int64; None where nothing is published or the features differ."""
-    with task.database.begin() as connection:
-        published = load_published(connection, task.name)
-    return warm_centers(published.model, prepared.plan) if published else None
-
-
-def choice_of(task: Task, prepared: Prepared) -> Choice | None:
+def choice_of(task: Task, prepared: Prepared, parent: Model | None) -> Choice | None:
     """Where the configuration gives a range, the number of segments that is taken, and why."""
-    numbers, seed = task.segmentation.n_clusters, task.segmentation.seed
-    if isinstance(numbers, int):
-        return None
-    with task.database.begin() as connection:
-        published = published_segments(connection, task.name)
-    unit, device = prepared.plan.unit, task.device
-    sample, population = prepared.sample, prepared.population
-    return choose(sample, population, numbers.numbers, seed=seed, unit=unit, device=device, published=published)
+    numbers = task.segmentation.n_clusters
+    return None if isinstance(numbers, int) else choose_number(task, prepared, numbers.numbers, parent)
+
+
+def choose_number(task: Task, prepared: Prepared, numbers: Sequence[int], published: Model | None) -> Choice:
+    """Try every number of segments on the customers that were prepared."""
+    return choose(
+        prepared.sample,
+        prepared.population,
+        numbers,
+        seed=task.segmentation.seed,
+        unit=prepared.plan.unit,
+        device=task.device,
+        published=len(published.segment_ids) if published else None,
+    )
 
 
 def rules_of(task: Task, customers: Customers, prepared: Prepared, found: Fit) -> tuple[Rule, ...]:

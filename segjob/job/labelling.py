@@ -25,8 +25,8 @@ class Labelling:
     """The label pass: chunks of keys and labels once over, and what was counted when all went by."""
 
     def __init__(self, customers: Customers, fitted: Fitted, device: str) -> None:
-        self._both = zip_populations(customers.labelled, fitted.prepared)
-        self._label = LabelPass(fitted.plan, fitted.fit.centers, fitted.segment_ids, device)
+        self._both = zip_populations(customers.labelled, fitted.prepared.population)
+        self._label = LabelPass(fitted.prepared.plan, fitted.fit.centers, fitted.segment_ids, device)
         self._rules = fitted.rules
         self._counted: Counted | None = None
 

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from importlib import import_module
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from segjob.engine.spool import Budget
 from segjob.job.customers import Customers, read_customers
 from segjob.job.document import changes, result_document
 from segjob.job.publishing import make_visible
 from segjob.job.recording import Record, recorded
-from segjob.job.source import plan_source, shape_of
-from segjob.job.task import Order, Task
+from segjob.job.task import Order, Task, open_task
 from segjob.postgres.candidates import store_candidates
 from segjob.postgres.connect import Database
 from segjob.postgres.locks import Lock, fit_lock
 from segjob.postgres.runs import finish_run, start_run
-from segjob.postgres.shapes import check_up_to_date
 from segjob.postgres.versions import load_published, next_version, store_version
 from segjob.postgres.write import Part, completing, drop_orphans, new_part
 from segjob.progress import Progress
@@ -31,8 +27,6 @@ if TYPE_CHECKING:
     from segjob.job.fitting import Fitted
     from segjob.job.version import Counted
 
-SPOOL_PART = 6  # of the memory, one part in so many holds customers; the libraries and the sample take most of it
-
 
 def run(database: Database, settings: Settings, name: str, order: Order, progress: Progress) -> dict[str, Any]:
     """Make a version of a segmentation, and publish it unless the order says otherwise; returns `run --json`.
@@ -42,19 +36,13 @@ def run(database: Database, settings: Settings, name: str, order: Order, progres
     SegjobError
         Whatever went wrong; the published version is as it was.
     """
-    with database.begin() as connection:
-        plan = plan_source(connection, settings.segmentation(name), order.params)
-        check_up_to_date(connection, database.schemas, shape_of(name, plan))
-    pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own pools keep what is freed
-    budget = Budget(settings.resources.memory_budget // SPOOL_PART)
-    with ExitStack() as spools:
-        task = Task(database, settings, name, order, plan, progress, budget, spools)
+    with open_task(database, settings, name, order, progress) as task:
         if order.dry_run:
             return rehearse(task)
-        lock = spools.enter_context(fit_lock(database, name))
-        record = begin(task)
-        with recorded(database, record, progress):
-            return execute(task, lock, record)
+        with fit_lock(database, name) as lock:
+            record = begin(task)
+            with recorded(database, record, progress):
+                return execute(task, lock, record)
 
 
 def begin(task: Task) -> Record:
@@ -138,17 +126,16 @@ def write(task: Task, lock: Lock, customers: Customers, fitted: Fitted, record: 
     with task.progress.phase("write", customers.n_rows) as phase, new_part(database, part):
         counted = write_labels(task, part, customers, fitted, phase)
         record.rows_labelled = customers.labelled.n_rows
-        with completing(database, part) as completed:
+        with completing(database, part):
             version = score(task, customers, fitted, counted, version_id, parent, record)
-            lock.verify()
-            with database.begin() as connection:
-                store_version(connection, version)
-                if fitted.choice:
-                    store_candidates(connection, task.name, record.run_id, fitted.choice.candidates)
-                completed.result()
-                if not task.order.publish:
-                    values = record.columns(task.progress)
-                    finish_run(connection, record.run_id, "succeeded", version_id=version_id, exit_code=0, **values)
+        lock.verify()
+        with database.begin() as connection:
+            store_version(connection, version)
+            if fitted.choice:
+                store_candidates(connection, task.name, record.run_id, fitted.choice.candidates)
+            if not task.order.publish:
+                values = record.columns(task.progress)
+                finish_run(connection, record.run_id, "succeeded", version_id=version_id, exit_code=0, **values)
     return version, part
 
 

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import pyarrow as pa
 
 from segjob.config.segmentation import Segmentation
 from segjob.config.threads import threads
 from segjob.engine.spool import Budget
+from segjob.job.source import plan_source, shape_of
 from segjob.postgres.columns import ReadPlan
 from segjob.postgres.connect import Database
 from segjob.postgres.queries import Names
+from segjob.postgres.shapes import check_up_to_date
 from segjob.progress import Progress
 
 if TYPE_CHECKING:
     from segjob.config import Settings
+
+
+SPOOL_PART = 6  # of the memory, one part in so many holds customers; the libraries and the sample take most of it
 
 
 @dataclass(frozen=True)
@@ -70,3 +77,21 @@ class Task:
         for sentence in said:
             self.progress.warn(sentence)
         return said
+
+
+@contextmanager
+def open_task(database: Database, settings: Settings, name: str, order: Order, progress: Progress) -> Iterator[Task]:
+    """Look at the source and at the schema; what is spooled lives as long as the block.
+
+    Raises
+    ------
+    ConfigurationError
+        The source is not what the configuration says, or `migrate` is due.
+    """
+    with database.begin() as connection:
+        plan = plan_source(connection, settings.segmentation(name), order.params)
+        check_up_to_date(connection, database.schemas, shape_of(name, plan))
+    pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own pools keep what is freed
+    budget = Budget(settings.resources.memory_budget // SPOOL_PART)
+    with ExitStack() as spools:
+        yield Task(database, settings, name, order, plan, progress, budget, spools)

@@ -44,11 +44,11 @@ class Counted:
 
 def build_version(task: Task, identity: Identity, customers: Customers, fitted: Fitted, counted: Counted) -> Version:
     """Score the segments, explain them, and put everything together that the version keeps."""
-    centers, ids, plan, summary = fitted.fit.centers, fitted.segment_ids, fitted.plan, counted.segments
-    scored = silhouette(fitted.sample, centers, summary.counts, task.device)
+    centers, ids, plan, summary = fitted.fit.centers, fitted.segment_ids, fitted.prepared.plan, counted.segments
+    scored = silhouette(fitted.prepared.sample, centers, summary.counts, task.device)
     rows = customers.survey.sample.rows
     medians = segment_medians(plan.columns, rows, scored.index, len(ids))
-    apart = differences(plan.columns, plan.unit, summary, fitted.sample)
+    apart = differences(plan.columns, plan.unit, summary, fitted.prepared.sample)
     found = centroids(plan.columns, plan.unit, centers, ids, summary, medians)
     return Version(
         segmentation=identity.segmentation,
@@ -77,14 +77,14 @@ def build_version(task: Task, identity: Identity, customers: Customers, fitted: 
             plan.unit,
         ),
         centroids=with_differences(found, apart),
-        sample=sample_rows(plan.columns, plan.unit, rows, fitted.sample, ids, scored),
+        sample=sample_rows(plan.columns, plan.unit, rows, fitted.prepared.sample, ids, scored),
     )
 
 
 def measured(task: Task, customers: Customers, fitted: Fitted, counts: RuleCounts) -> tuple[MeasuredRule, ...]:
     """The rules as predicates, with what they are worth."""
     excluded = customers.unlabelled.n_rows > 0
-    return measured_rules(fitted.rules, counts, fitted.plan.columns, column_types(task), excluded)
+    return measured_rules(fitted.rules, counts, fitted.prepared.plan.columns, column_types(task), excluded)
 
 
 def segments(

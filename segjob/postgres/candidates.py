@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, func, insert, select
 
-from segjob.postgres.tables import k_candidate, published, version
+from segjob.postgres.tables import k_candidate
 from segjob.postgres.versions import score_of, score_row
 from segjob.records import Candidate
 
@@ -52,10 +52,3 @@ def load_candidates(connection: Connection, segmentation: str, run_id: int | Non
         )
         for row in connection.execute(chosen)
     )
-
-
-def published_segments(connection: Connection, segmentation: str) -> int | None:
-    """How many segments the published version has; None before the first publication."""
-    both = (version.c.segmentation == published.c.segmentation) & (version.c.version_id == published.c.version_id)
-    found = select(version.c.n_segments).join(published, both).where(published.c.segmentation == segmentation)
-    return connection.execute(found).scalar()

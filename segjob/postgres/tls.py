@@ -87,7 +87,7 @@ class TlsWire:
             if (n_bytes and not fully) or time.monotonic() >= until:
                 break
             if n_bytes:
-                time.sleep(PAUSE)
+                time.sleep(PAUSE)  # to poll would be to come back for every record
             else:
                 self._readable.poll(PATIENCE * 1e3)
         return n_bytes

@@ -156,6 +156,14 @@ def load_published(connection: Connection, segmentation: str) -> Version | None:
     return load_version(connection, segmentation, version_id) if version_id else None
 
 
+def published_model(connection: Connection, segmentation: str) -> Model | None:
+    """What gives customers their segments now, or None before the first publication."""
+    both = (version.c.segmentation == published.c.segmentation) & (version.c.version_id == published.c.version_id)
+    grid = select(version.c.version_id, version.c.grid_exponent).join(published, both)
+    row = connection.execute(grid.where(published.c.segmentation == segmentation)).one_or_none()
+    return load_model(connection, segmentation, *row) if row else None
+
+
 def load_segments(connection: Connection, segmentation: str, version_id: int) -> tuple[Segment, ...]:
     chosen = select(segment).where(segment.c.segmentation == segmentation, segment.c.version_id == version_id)
     return tuple(

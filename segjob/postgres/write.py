@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -56,22 +56,6 @@ class Part:
     def execute(self, connection: Connection, step: str) -> None:
         for statement in sql(step, **self.identifiers):
             connection.execute(text(statement.replace(":", "\\:")))
-
-
-def load_part(
-    database: Database,
-    part: Part,
-    labelled: Iterable[tuple[pa.RecordBatch, Labels]],
-    unlabelled: Iterable[pa.RecordBatch],
-    n_expected: int,
-    n_streams: int = 1,
-    on_rows: Callable[[int], object] | None = None,
-) -> None:
-    """Make the whole table of a version. For whoever has other work to do meanwhile, there are the three steps."""
-    with new_part(database, part):
-        fill_part(database, part, labelled, unlabelled, n_expected, n_streams, on_rows)
-        with completing(database, part):
-            pass
 
 
 @contextmanager
@@ -137,11 +121,10 @@ def fill_part(
 
 
 @contextmanager
-def completing(database: Database, part: Part) -> Iterator[Future[None]]:
+def completing(database: Database, part: Part) -> Iterator[None]:
     """Build the key of a filled table and analyse it, in a session and a thread of its own while the block works.
 
-    The block can ask for the result; its end waits for it. If the block raises, or a signal arrives, the server is told
-    to stop. Only the block's own thread may wait: nobody else touches the session.
+    The block's end waits for it. If the block raises, or a signal arrives, the server is told to stop.
 
     Raises
     ------
@@ -151,7 +134,7 @@ def completing(database: Database, part: Part) -> Iterator[Future[None]]:
     with ThreadPoolExecutor(1, "segjob-key") as worker, closing(open_writer(database)) as session:
         completed = worker.submit(complete, session, part)
         try:
-            yield completed
+            yield
             completed.result()
         except BaseException:
             end_sessions([session], [completed])
