@@ -78,6 +78,11 @@ class LocalPopulation(Generic[C]):
         return in_threads(step, places, self.threads, self.during)
 
 
+def chunks_at_once(memory: int, chunk_bytes: int, cores: int) -> int:
+    """How many chunks to work on at the same time: one a core, as far as they fit into so many bytes."""
+    return max(1, min(cores, memory // chunk_bytes))
+
+
 def in_threads(
     step: Callable[[int], T], places: range, threads: int, during: Callable[[], AbstractContextManager[None]]
 ) -> Iterator[T]:

@@ -13,10 +13,10 @@ from segjob.clustering.features import split_excluded
 from segjob.clustering.survey import Survey, survey_chunk
 from segjob.config.threads import threads
 from segjob.engine.chunks import decode_chunk
-from segjob.engine.local import LocalPopulation
+from segjob.engine.local import LocalPopulation, chunks_at_once
 from segjob.engine.room import check_room, spool_row_bytes
 from segjob.engine.spool import Spool, chunk_rows_of
-from segjob.errors import DataError, SegjobError
+from segjob.errors import DataError
 from segjob.job.task import Task
 from segjob.postgres.columns import ReadPlan
 from segjob.postgres.expected import Expected
@@ -76,7 +76,9 @@ def read_customers(task: Task, phase: Phase) -> Iterator[Customers]:
         survey, taken_at = fill(task, phase, labelled, unlabelled, warnings)
         if survey is None:
             raise DataError(empty_sentence(unlabelled.n_rows))
-        population = LocalPopulation(labelled, decode_chunk, chunks_at_once(task, rows))
+        row_bytes = len(task.plan.features) * VALUE_BYTES
+        memory = task.settings.resources.memory_budget // PASS_PART
+        population = LocalPopulation(labelled, decode_chunk, chunks_at_once(memory, rows * row_bytes, threads()))
         yield Customers(taken_at, survey, population, unlabelled, rows, tuple(warnings))
 
 
@@ -102,12 +104,6 @@ def fill(
     return survey and survey.settle(), snapshot.taken_at
 
 
-def chunks_at_once(task: Task, chunk_rows: int) -> int:
-    """How many chunks are worked on at the same time: one a core, and no more than memory allows."""
-    chunk_bytes = chunk_rows * len(task.plan.features) * VALUE_BYTES
-    return max(1, min(threads(), task.settings.resources.memory_budget // PASS_PART // chunk_bytes))
-
-
 def room_warnings(task: Task, expected: Expected) -> list[str]:
     """Make sure that the disk has room for what the planner expects, and warn where it may not."""
     schema, n_features = task.plan.schema, len(task.plan.features)
@@ -120,10 +116,12 @@ def room_warnings(task: Task, expected: Expected) -> list[str]:
 def read_streams_of(task: Task, snapshot: Snapshot, warnings: list[str]) -> Generator[pa.RecordBatch, None, None]:
     """All customers, over as many sessions as the server grants."""
 
-    def missed(reason: SegjobError) -> None:
-        warnings.extend(task.warned([f"the source was read over fewer sessions than it could have been: {reason}"]))
+    def slower(reason: str) -> None:
+        sentence = f"the source is read slower than it could be: {reason}"
+        if sentence not in warnings:
+            warnings.extend(task.warned([sentence]))
 
-    return read_bulk(task.database, snapshot, task.plan, task.reading_streams, missed)
+    return read_bulk(task.database, snapshot, task.plan, task.reading_streams, slower)
 
 
 def empty_sentence(n_unlabelled: int) -> str:

@@ -35,7 +35,7 @@ UNKNOWN_SNAPSHOT = ("22023", "42704")  # which one depends on the server's versi
 UNDECODABLE = "holds text that is not valid in its encoding: correct it in the source, or leave those rows out"
 
 
-def unheard(reason: SegjobError) -> None:
+def unheard(reason: str) -> None:
     """What happens to a reason that nobody asks for."""
 
 
@@ -44,7 +44,7 @@ def read_bulk(
     snapshot: Snapshot,
     plan: ReadPlan,
     connections: int = CONNECTIONS,
-    missed: Callable[[SegjobError], None] = unheard,
+    slower: Callable[[str], None] = unheard,
 ) -> Generator[pa.RecordBatch, None, None]:
     """Read through binary COPY over several sessions, of which each has a thread.
 
@@ -54,7 +54,8 @@ def read_bulk(
     Parameters
     ----------
     connections : the most sessions; a source that is small, or can not be divided, is read over one
-    missed : called with the reason for each session that the server refuses when there is at least one
+    slower : called with the reason for each session that the server refuses when there is at least one, and where only
+        libpq can read
 
     Raises
     ------
@@ -71,7 +72,7 @@ def read_bulk(
     with (
         bulk_errors(),
         closing(
-            read_streams(database, preparation, statements, RowDecoder(sent), reading, connections, missed)
+            read_streams(database, preparation, statements, RowDecoder(sent), reading, connections, slower)
         ) as batches,
     ):
         yield from batches

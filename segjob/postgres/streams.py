@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from queue import Full, Queue
 from threading import Event, Thread
 from typing import TypeAlias
@@ -28,6 +27,7 @@ from segjob.postgres.wire import PATIENCE, ServerError, SocketWire, Wire, give_u
 
 SENT_AHEAD = 4096  # bytes of a statement that a connection takes in while the server is busy sending
 JOIN_SECONDS = 5.0
+ROW_BY_ROW = "the connection is encrypted in a way that only libpq can read, one row after the other"
 
 
 class NotPrepared(ServerError):
@@ -40,13 +40,13 @@ class Ended:
 
 
 @dataclass(frozen=True)
-class Missed:
-    """A session could not be opened; the others do its work."""
+class Slower:
+    """What is read comes, but not as fast as it could."""
 
-    reason: SegjobError
+    reason: str
 
 
-Item: TypeAlias = "pa.RecordBatch | Ended | Missed | BaseException"
+Item: TypeAlias = "pa.RecordBatch | Ended | Slower | BaseException"
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def read_streams(
     decoder: RowDecoder,
     as_batch: Callable[[list[pa.Array]], pa.RecordBatch],
     n_streams: int,
-    missed: Callable[[SegjobError], None],
+    slower: Callable[[str], None],
 ) -> Generator[pa.RecordBatch, None, None]:
     """Read the statements over so many sessions, or over fewer where the server has no more to give.
 
@@ -100,7 +100,7 @@ def read_streams(
 
     Parameters
     ----------
-    missed : called with the reason for each session that could not be opened
+    slower : called with the reason for each session that could not be opened, and where only libpq can read
 
     Raises
     ------
@@ -110,8 +110,13 @@ def read_streams(
     """
     n_streams = min(n_streams, len(statements))
     reading = Reading(preparation, deque(statements), decoder, as_batch, Queue(n_streams + 1))
-    first = open_session(database.conninfo, database.deadline)
-    another = partial(open_session, database.conninfo, 0.0)
+    first = open_wire(open_session(database.conninfo, database.deadline))
+    if isinstance(first, LibpqWire):
+        slower(ROW_BY_ROW)
+
+    def another() -> Wire:
+        return open_wire(open_session(database.conninfo, 0.0))
+
     with working(reading, [lambda: first, *[another] * (n_streams - 1)]):
         n_left = len(statements)
         while n_left:
@@ -120,14 +125,14 @@ def read_streams(
                     yield batch
                 case Ended():
                     n_left -= 1
-                case Missed() as one:
-                    missed(one.reason)
+                case Slower() as one:
+                    slower(one.reason)
                 case BaseException() as error:
                     raise error
 
 
 @contextmanager
-def working(reading: Reading, sessions: Sequence[Callable[[], psycopg.Connection]]) -> Iterator[None]:
+def working(reading: Reading, sessions: Sequence[Callable[[], Wire]]) -> Iterator[None]:
     """A thread for each session, until the block ends."""
     threads = [
         Thread(target=work, args=(reading, session), name=f"segjob-read-{number}", daemon=True)
@@ -143,7 +148,7 @@ def working(reading: Reading, sessions: Sequence[Callable[[], psycopg.Connection
             thread.join(JOIN_SECONDS)
 
 
-def work(reading: Reading, session: Callable[[], psycopg.Connection]) -> None:
+def work(reading: Reading, session: Callable[[], Wire]) -> None:
     """What a thread does: whatever happens, the caller hears of it."""
     try:
         read_over(reading, session)
@@ -160,13 +165,13 @@ def put_last(reading: Reading, error: BaseException) -> None:
         return
 
 
-def read_over(reading: Reading, session: Callable[[], psycopg.Connection]) -> None:
+def read_over(reading: Reading, session: Callable[[], Wire]) -> None:
     try:
-        connection = session()
+        opened = session()
     except SegjobError as error:
-        reading.put(Missed(error))
+        reading.put(Slower(f"a session could not be opened: {error}"))
         return
-    with ending(open_wire(connection)) as wire:
+    with ending(opened) as wire:
         read_all(reading, wire)
 
 

@@ -67,6 +67,46 @@ def test_a_version_can_be_kept_back(mall_project: str, document: Document, conne
     assert document("show", "mall", "1")["status"] == "staged"
 
 
+def test_a_second_run_goes_on_from_the_first_and_changes_nobody(
+    mall_project: str, document: Document, connection: psycopg.Connection
+) -> None:
+    labels = "SELECT customer_id, segment_id, distance, simplified_silhouette FROM segments.mall ORDER BY 1"
+    assert document("run", "mall")["fit"]["warm_start"] is False
+    before = connection.execute(labels).fetchall()
+    again = document("run", "mall")
+    assert (again["version_id"], again["fit"]["warm_start"]) == (2, True)
+    assert [stage["stage"] for stage in again["fit"]["stages"]] == ["warm_start"]
+    assert connection.execute(labels).fetchall() == before
+
+
+def test_segments_keep_their_ids_when_their_sizes_change_places(
+    mall_project: str, document: Document, connection: psycopg.Connection
+) -> None:
+    first = document("run", "mall")["segments"]
+    smallest = "SELECT customer_id FROM segments.mall WHERE segment_id = 5"
+    connection.execute(
+        f"""
+        INSERT INTO public.mall_customer
+        SELECT 10000 + 1000 * g + m.customer_id, m.gender, m.age, m.annual_income, m.spending_score
+        FROM public.mall_customer AS m CROSS JOIN generate_series(1, 5) AS g WHERE m.customer_id IN ({smallest})
+        """.encode()
+    )
+    second = document("run", "mall")
+    assert second["fit"]["warm_start"] is True
+    assert second["segments"][4]["n_customers"] > second["segments"][0]["n_customers"]
+    for before, after in zip(first, second["segments"], strict=True):
+        assert after["centroid"] == pytest.approx(before["centroid"], abs=6)
+
+
+def test_other_features_begin_from_nothing(
+    mall_project: str, configure: Callable[..., Path], succeed: Succeed, document: Document
+) -> None:
+    succeed("run", "mall")
+    configure({"mall": MALL | {"features": ["annual_income", "age"]}})
+    succeed("migrate")
+    assert document("run", "mall")["fit"]["warm_start"] is False
+
+
 def test_listeners_hear_of_a_publication(mall_project: str, succeed: Succeed, connection: psycopg.Connection) -> None:
     connection.execute("LISTEN segjob")
     succeed("run", "mall")

@@ -140,9 +140,11 @@ def test_what_comes_through_tls_is_what_was_sent(shop, wires, monkeypatch, kind)
         monkeypatch.setattr(streams, "open_tls", lambda _: None)
     wanted = plan(shop)
     with hold(shop, wanted) as snapshot:
-        bulk = pa.Table.from_batches(read_bulk(shop, snapshot, wanted, 2), wanted.schema)
+        told: list[str] = []
+        bulk = pa.Table.from_batches(read_bulk(shop, snapshot, wanted, 2, told.append), wanted.schema)
         plain = pa.Table.from_batches(read_plain(shop, snapshot, wanted), wanted.schema)
     assert wires == [kind, kind]
+    assert told == [streams.ROW_BY_ROW] * (kind is LibpqWire)
     assert bulk.num_rows == N_ROWS
     assert bulk.sort_by("k:id").equals(plain.sort_by("k:id"))
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from segjob.engine.chunks import decode_chunk, decode_matrix, matrix_batch, matrix_schema
-from segjob.engine.local import LocalPopulation, zip_populations
+from segjob.engine.local import LocalPopulation, chunks_at_once, zip_populations
 from segjob.engine.spool import Budget, Spool
 from segjob.errors import InternalError
 from segjob.records import Population
@@ -184,3 +184,12 @@ def test_a_matrix_comes_back_from_its_batch(d):
 def test_a_matrix_is_not_copied_on_its_way():
     matrix = np.arange(20, dtype=np.float32).reshape(5, 4)
     assert np.shares_memory(decode_matrix(matrix_batch(matrix)), matrix)
+
+
+@pytest.mark.parametrize(
+    ("memory", "chunk_bytes", "cores", "expected"), [(100, 10, 4, 4), (100, 30, 4, 3), (100, 101, 4, 1), (0, 10, 4, 1)]
+)
+def test_as_many_chunks_are_worked_on_as_there_are_cores_and_memory(
+    memory: int, chunk_bytes: int, cores: int, expected: int
+) -> None:
+    assert chunks_at_once(memory, chunk_bytes, cores) == expected
