@@ -63,7 +63,7 @@ def find_start(sample: Tensor, n_clusters: int, generator: torch.Generator) -> S
     sample : (s, d) whole numbers in the order of the hashes, on any device
     generator : on the CPU; the only source of chance
     """
-    many, fewer, last = levels_for(n_clusters, LEVELS if len(sample) > LEVELS[0].n_rows else SMALL_LEVELS)
+    many, fewer, last = levels_for(n_clusters) if len(sample) > LEVELS[0].n_rows else SMALL_LEVELS
     seeds = seed_centers(sample[: many.n_rows], n_clusters, many.n_starts, generator)
     qualified = play(sample, seeds, n_clusters, many)
     semifinal = play(sample, contenders(qualified), n_clusters, fewer)
@@ -80,9 +80,9 @@ def find_start(sample: Tensor, n_clusters: int, generator: torch.Generator) -> S
     )
 
 
-def levels_for(n_clusters: int, levels: tuple[Level, Level, Level]) -> tuple[Level, Level, Level]:
-    """Few centres have few ways to lie wrong, so they need fewer starts than the levels have at most."""
-    many, fewer, last = levels
+def levels_for(n_clusters: int) -> tuple[Level, Level, Level]:
+    """Few centres have few ways to lie wrong, so on many rows they are given fewer starts than the levels have."""
+    many, fewer, last = LEVELS
     if n_clusters <= FEW_CENTERS:
         fewer, last = (replace(level, n_starts=math.ceil(level.n_starts * SHARE_FOR_FEW)) for level in (fewer, last))
     n_starts = min(max(STARTS_PER_CENTER * n_clusters, fewer.n_starts), many.n_starts)

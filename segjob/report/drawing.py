@@ -36,8 +36,9 @@ def segment_color(segment: Segment) -> str:
     return segment.color if COLOR.fullmatch(segment.color) else color_of(segment.segment_id)
 
 
-def segment_title(segment: Segment, width: int = 24, lines: int = 1) -> str:
-    return plot_text(f"{segment.segment_id} · {segment.name}", width, lines)
+def segment_title(segment: Segment) -> str:
+    """Number and name on two lines: of two names that begin alike, one line would show the same."""
+    return plot_text(f"{segment.segment_id} · {segment.name}", width=24, lines=2)
 
 
 def ink_on(color: str) -> str:
@@ -65,7 +66,7 @@ def segment_axis(segments: Sequence[Segment], middles: Iterable[float]) -> Figur
     """An axis from top to bottom with one name a segment."""
     return {
         "tickvals": list(middles),
-        "ticktext": [segment_title(segment, 22, 2) for segment in segments],
+        "ticktext": [segment_title(segment) for segment in segments],
         "autorange": "reversed",
         "showgrid": False,
         "zeroline": False,

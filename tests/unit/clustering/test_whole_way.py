@@ -45,6 +45,12 @@ def test_the_mall_falls_into_its_five_known_segments_for_every_seed(seed: int) -
     assert found.scored.overall.exact
 
 
+@pytest.mark.parametrize(("n_clusters", "inertia"), [(3, 106348.37), (4, 73679.79), (6, 37233.81)])
+def test_few_segments_of_few_customers_are_the_best_ones_for_every_seed(n_clusters: int, inertia: float) -> None:
+    found = [segment(MALL, mall(), n_clusters, seed).inertia for seed in range(1, 7)]
+    assert found == pytest.approx([inertia] * 6, rel=1e-5)
+
+
 def test_a_new_customer_of_the_mall_with_little_income_and_much_spending_joins_those() -> None:
     found = segment(MALL, mall(), 5)
     asked = grid_matrix(found.plan.columns, found.plan.grid_exponent, np.array([[20.0, 60.0]]), [], clamp=True)

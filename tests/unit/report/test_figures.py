@@ -12,7 +12,7 @@ import pytest
 
 from segjob.records import ModelColumn, Score, Version
 from segjob.report import Candidate
-from segjob.report.drawing import ink_on
+from segjob.report.drawing import ink_on, segment_title
 from segjob.report.figures import silhouettes
 from segjob.report.sections import sections
 from tests.unit.report.pages import Page
@@ -155,3 +155,13 @@ def test_a_column_without_a_deviation_has_no_colour(mall_record: Version) -> Non
 @pytest.mark.parametrize(("color", "ink"), [("#ffffff", "#000000"), ("#000000", "#ffffff"), ("#0072b2", "#ffffff")])
 def test_text_on_a_colour_can_be_read(color: str, ink: str) -> None:
     assert ink_on(color) == ink
+
+
+def test_names_that_begin_alike_are_told_apart_in_every_figure(mall_record: Version) -> None:
+    names = ("high annual income, high spending score", "high annual income, low spending score")
+    alike = [replace(segment, name=name) for segment, name in zip(mall_record.segments, names, strict=False)]
+    shown = [segment_title(segment) for segment in alike]
+    assert shown == [
+        f"{segment.segment_id} · high annual income,<br>{end}"
+        for segment, end in zip(alike, ("high spending score", "low spending score"), strict=True)
+    ]
