@@ -276,7 +276,6 @@ class Segment:
     share: float
     inertia: float
     silhouette: Score
-    squared_silhouette: Score | None = None
     rule: str | None = None
     rule_precision: float | None = None
     rule_recall: float | None = None
@@ -318,4 +317,3 @@ class Version:
     sample: tuple[SampleRow, ...]
     status: str = "staged"
     published_at: datetime | None = None
-    squared_silhouette: Score | None = None

@@ -1,7 +1,7 @@
 """Work on the sample by several cores at once.
 
-Torch's own threads wait for one another after every small step: with two of them the starts took as long as with one
-when the machine was idle, and ten times as long when it was busy. So rows or starts are split into as many parts as
+Torch's own threads wait for one another after every small step, which gains little on cores that are idle and loses
+much on cores that are not. So rows or starts are split into as many parts as
 torch has threads, each part is worked on by one, and the results, which are exact, are put together.
 """
 

@@ -19,7 +19,7 @@ VARIABLES = (  # each library reads its own when it is loaded
     "ARROW_IO_THREADS",
 )
 # OpenMP's threads spin while they wait for one another. When a neighbour, such as the server, has a core for a moment,
-# they use up the others: on two busy cores a run took 36 s and 15 s of CPU, and 8 s and 6 s of CPU without.
+# they use up the others, and a run takes several times as long.
 PATIENCE = ("OMP_WAIT_POLICY", "PASSIVE")
 
 
