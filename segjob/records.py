@@ -187,13 +187,15 @@ class Model:
 class Labels:
     """The label pass over one chunk; all arrays have n elements, in the order of the chunk.
 
-    With one segment there is no runner-up (0) and no silhouette (NaN).
+    With one segment there is no runner-up (0) and no silhouette (NaN). `carried_segment_id` is what the parent's model
+    says of the same customers on the same day; None without a parent of the same features.
     """
 
     segment_id: np.ndarray  # int32
     distance: np.ndarray  # float64, to the own centre, in the clustered space
     runner_up_segment_id: np.ndarray  # int32
     simplified_silhouette: np.ndarray  # float32
+    carried_segment_id: np.ndarray | None = None  # int32
 
 
 # The result

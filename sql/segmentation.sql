@@ -3,7 +3,8 @@
 -- {keys} the quoted key columns, {l_keys} the same of l, {key_definitions} with their types.
 
 -- name: create_label_table
--- Labels of every version, one partition a version. A customer without a segment has a reason and a feature instead.
+-- Labels of every version, one partition a version. A customer without a segment has the feature that left it
+-- out instead; carried_segment_id is what the parent's model says of the same customer on the same day.
 CREATE TABLE {label} (
     {key_definitions},
     distance double precision,
@@ -11,8 +12,8 @@ CREATE TABLE {label} (
     segment_id integer,
     runner_up_segment_id integer,
     simplified_silhouette real,
-    reason text,
-    feature text,
+    carried_segment_id integer,
+    excluded_by text,
     PRIMARY KEY (version_id, {keys})
 ) PARTITION BY LIST (version_id)
 
@@ -84,8 +85,8 @@ WHERE c.segmentation = {name}
 CREATE VIEW {view_unlabelled} AS
 SELECT
     {l_keys},
-    l.reason,
-    l.feature
+    'missing value'::text AS reason,
+    l.excluded_by AS feature
 FROM {label} AS l
 WHERE
     l.version_id = (SELECT p.version_id FROM {private}.published AS p WHERE p.segmentation = {name})

@@ -12,7 +12,7 @@ from segjob.records import FeatureSpec, Impute, Scale, Transform
 MAX_COLUMNS = 128
 RESERVED_COLUMNS = {
     *("segment_id", "segment_name", "distance", "simplified_silhouette", "runner_up_segment_id", "version_id"),
-    *("published_at", "reason", "feature", "valid_from", "valid_to"),
+    *("published_at", "reason", "feature", "valid_from", "valid_to", "carried_segment_id", "excluded_by"),
 }
 
 
@@ -31,7 +31,7 @@ def usable_key(key: tuple[str, ...]) -> tuple[str, ...]:
     reserved = next((column for column in key if column in RESERVED_COLUMNS), None)
     if reserved is not None:
         raise ValueError(
-            f"{reserved} is also a column of the views that analysts see; "
+            f"{reserved} is also a column of the labels or of the views on them; "
             f"give the key another name in a view or query, such as SELECT {reserved} AS customer_{reserved}, …"
         )
     return key

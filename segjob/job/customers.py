@@ -25,9 +25,6 @@ from segjob.postgres.snapshot import Snapshot, hold
 from segjob.progress import Phase
 from segjob.records import Chunk, FeatureSpec
 
-MISSING = "missing value"
-"""Why a customer gets no label: a feature whose policy is `exclude` has no value."""
-
 PASS_PART = 16  # of the memory, one part in so many holds the chunks that are worked on
 VALUE_BYTES = 24  # of a value of such a chunk: raw, on the grid, and on the way between them
 
@@ -39,7 +36,7 @@ class Customers:
     Attributes
     ----------
     labelled : those that get a segment
-    unlabelled : the others: keys, "reason" and "feature"
+    unlabelled : the others: keys, and "excluded_by", the feature without a value whose policy is `exclude`
     chunk_rows : customers of every chunk but the last
     warnings : what a person should know of the reading
     """
@@ -131,9 +128,9 @@ def empty_sentence(n_unlabelled: int) -> str:
 
 
 def unlabelled_schema(plan: ReadPlan) -> pa.Schema:
-    """Keys, and why there is no label."""
+    """Keys, and the feature that leaves the customer out."""
     keys = [plan.schema.field(i) for i in range(len(plan.keys))]
-    return pa.schema([*keys, pa.field("reason", pa.string()), pa.field("feature", pa.string())])
+    return pa.schema([*keys, pa.field("excluded_by", pa.string())])
 
 
 def divide(batch: pa.RecordBatch, specs: Sequence[FeatureSpec], unlabelled: Spool) -> tuple[pa.RecordBatch, Chunk]:
@@ -143,8 +140,7 @@ def divide(batch: pa.RecordBatch, specs: Sequence[FeatureSpec], unlabelled: Spoo
     if not features:
         return batch, chunk
     excluded = batch.filter(pa.array(~included))
-    keys = excluded.columns[: len(unlabelled.schema) - 2]
-    reasons = pa.array([MISSING] * len(features), pa.string())
-    unlabelled.append(pa.RecordBatch.from_arrays([*keys, reasons, pa.array(features)], schema=unlabelled.schema))
+    keys = excluded.columns[: len(unlabelled.schema) - 1]
+    unlabelled.append(pa.RecordBatch.from_arrays([*keys, pa.array(features)], schema=unlabelled.schema))
     kept = batch.filter(pa.array(included))
     return kept, decode_chunk(kept)

@@ -22,8 +22,8 @@ from segjob.postgres.sending import Rows, end_sessions, open_writer, send
 from segjob.postgres.tables import version
 from segjob.records import KeyColumn, Labels
 
-LABEL_COLUMNS = ("distance", "segment_id", "runner_up_segment_id", "simplified_silhouette")
-UNLABELLED_COLUMNS = ("reason", "feature")
+LABEL_COLUMNS = ("distance", "segment_id", "runner_up_segment_id", "simplified_silhouette", "carried_segment_id")
+UNLABELLED_COLUMNS = ("excluded_by",)
 STREAM_ROWS = 100_000  # customers that make another stream worth its connection
 DISCARD_SECONDS = 1.0  # until a server that is gone is left to the next run
 
@@ -102,7 +102,7 @@ def fill_part(
     Parameters
     ----------
     labelled : keys and labels, chunk by chunk
-    unlabelled : keys, then "reason" and "feature"
+    unlabelled : keys, then "excluded_by"
     n_expected : customers of both kinds
     n_streams : sessions, at most; few customers need fewer
     on_rows : told how many customers each chunk has that is on its way
@@ -165,17 +165,21 @@ def build_key(session: psycopg.Connection, part: Part) -> None:
 
 
 def labelled_rows(part: Part, keys: pa.RecordBatch, labels: Labels) -> Rows:
-    """One chunk with its labels. With one segment there is no runner-up and no silhouette: NULL."""
+    """One chunk with its labels. With one segment there is no runner-up and no silhouette: NULL.
+
+    So is the segment that the parent's model gives, where there is no such model.
+    """
     alone = bool(np.isnan(labels.simplified_silhouette).all())
     runner_up, silhouette = labels.runner_up_segment_id, labels.simplified_silhouette
     values = [labels.distance, labels.segment_id, *((None, None) if alone else (runner_up, silhouette))]
+    values.append(labels.carried_segment_id)
     return Rows((*part.key_names, *LABEL_COLUMNS), [*map(key_column, keys.columns), *values], keys.num_rows)
 
 
 def unlabelled_rows(part: Part, batch: pa.RecordBatch) -> Rows:
-    """Some customers without a label: keys, reason and feature."""
-    *keys, reason, feature = batch.columns
-    return Rows((*part.key_names, *UNLABELLED_COLUMNS), [*map(key_column, keys), reason, feature], batch.num_rows)
+    """Some customers without a label: keys, and the feature that left them out."""
+    *keys, excluded_by = batch.columns
+    return Rows((*part.key_names, *UNLABELLED_COLUMNS), [*map(key_column, keys), excluded_by], batch.num_rows)
 
 
 def key_column(values: pa.Array) -> Column:

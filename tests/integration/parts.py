@@ -46,8 +46,8 @@ def chunks(n: int, size: int = CHUNK) -> Batches:
 def stored(connection: psycopg.Connection, part: Part) -> list[tuple[object, ...]]:
     keys = ", ".join(quote(name) for name in part.key_names)
     return connection.execute(
-        f"SELECT {keys}, version_id, segment_id, distance, runner_up_segment_id, simplified_silhouette, reason, feature"
-        f" FROM {part.table} ORDER BY distance, {keys}".encode()
+        f"SELECT {keys}, version_id, segment_id, distance, runner_up_segment_id, simplified_silhouette,"
+        f" carried_segment_id, excluded_by FROM {part.table} ORDER BY distance, {keys}".encode()
     ).fetchall()
 
 

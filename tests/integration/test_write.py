@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import UUID
 
 import numpy as np
@@ -124,25 +125,30 @@ def test_with_one_segment_there_is_no_runner_up_and_no_silhouette(database, conn
     assert stored(connection, part) == [(1, 1, 1, 0.0, None, None, None, None), (2, 1, 1, 1.5, None, None, None, None)]
 
 
+def test_what_the_model_of_the_parent_says_stands_beside_the_label(database, connection, part):
+    carried = replace(labels(2), carried_segment_id=np.array([3, 1], np.int32))
+    keys = pa.RecordBatch.from_arrays([pa.array([1, 2])], names=["id"])
+    load_part(database, part, [(keys, carried)], [], 2)
+    assert [row[-2] for row in stored(connection, part)] == [3, 1]
+
+
 @pytest.mark.parametrize("kind", EVERY_KEY)
-def test_who_has_no_label_has_a_reason(database, connection, kind):
+def test_who_has_no_label_has_the_feature_that_left_them_out(database, connection, kind):
     keys, values = EVERY_KEY[kind]
     part = new(database, keys)
-    reasons = [pa.array(["missing value"] * 3), pa.array(["amount", "ä", ""])]
-    batch = pa.RecordBatch.from_arrays([*values, *reasons], names=[*part.key_names, "reason", "feature"])
+    features = pa.array(["amount", "ä", ""])
+    batch = pa.RecordBatch.from_arrays([*values, features], names=[*part.key_names, "excluded_by"])
     load_part(database, part, [], [batch.slice(1), batch.slice(0, 1)], 3)
-    found = connection.execute(f"SELECT segment_id, distance, reason, feature FROM {part.table}".encode()).fetchall()
-    assert sorted(found) == [
-        (None, None, "missing value", ""), (None, None, "missing value", "amount"), (None, None, "missing value", "ä"),
-    ]  # fmt: skip
+    found = connection.execute(f"SELECT segment_id, distance, excluded_by FROM {part.table}".encode()).fetchall()
+    assert sorted(found) == [(None, None, ""), (None, None, "amount"), (None, None, "ä")]
 
 
 def test_labelled_and_unlabelled_travel_through_the_same_streams(database, connection, part, monkeypatch):
     monkeypatch.setattr(write, "STREAM_ROWS", CHUNK)
-    columns = [pa.array(range(5000, 9000)), pa.array(["r"] * 4000), pa.array(["f"] * 4000)]
-    unlabelled = pa.Table.from_arrays(columns, names=["id", "reason", "feature"]).to_batches(max_chunksize=100)
+    columns = [pa.array(range(5000, 9000)), pa.array(["f"] * 4000)]
+    unlabelled = pa.Table.from_arrays(columns, names=["id", "excluded_by"]).to_batches(max_chunksize=100)
     load_part(database, part, chunks(5000), unlabelled, 9000, 3)
-    counts = f"SELECT count(segment_id), count(reason), count(DISTINCT id) FROM {part.table}"
+    counts = f"SELECT count(segment_id), count(excluded_by), count(DISTINCT id) FROM {part.table}"
     assert connection.execute(counts.encode()).fetchone() == (5000, 4000, 9000)
 
 
@@ -165,8 +171,8 @@ def test_the_finished_table_is_keyed_analysed_and_attached_without_a_scan(databa
 
 
 def test_rows_of_a_single_stream_are_frozen_so_that_no_page_is_written_again(database, connection, part):
-    columns = [pa.array(range(5000, 5100)), pa.array(["r"] * 100), pa.array(["f"] * 100)]
-    unlabelled = pa.RecordBatch.from_arrays(columns, names=["id", "reason", "feature"])
+    columns = [pa.array(range(5000, 5100)), pa.array(["f"] * 100)]
+    unlabelled = pa.RecordBatch.from_arrays(columns, names=["id", "excluded_by"])
     load_part(database, part, chunks(5000), [unlabelled], 5100, 1)
     used = f"SELECT count(DISTINCT (ctid::text::point)[0]) FROM {part.table}"
     frozen = connection.execute(f"SELECT relallvisible, ({used}) FROM pg_class WHERE oid = %s::regclass", [part.table])

@@ -211,12 +211,14 @@ def test_a_one_hot_feature_takes_none_of_the_options_for_numbers(
         "feature",
         "valid_from",
         "valid_to",
+        "carried_segment_id",
+        "excluded_by",
     ],
 )
 def test_a_key_column_named_like_one_of_the_views_is_refused(project: Project, column: str) -> None:
     assert project.refusal(shop(key=["customer_id", column])) == (
-        f"{SHOP}.key: {column} is also a column of the views that analysts see; give the key another name in a view "
-        f"or query, such as SELECT {column} AS customer_{column}, …"
+        f"{SHOP}.key: {column} is also a column of the labels or of the views on them; give the key another name in "
+        f"a view or query, such as SELECT {column} AS customer_{column}, …"
     )
 
 
