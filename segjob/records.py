@@ -278,6 +278,7 @@ class Segment:
     share: float
     inertia: float
     silhouette: Score
+    squared_silhouette: Score
     rule: str | None = None
     rule_precision: float | None = None
     rule_recall: float | None = None
@@ -308,6 +309,7 @@ class Version:
     n_unlabelled: int
     inertia: float
     silhouette: Score
+    squared_silhouette: Score
     davies_bouldin: float | None
     calinski_harabasz: float | None
     seed: int

@@ -37,7 +37,9 @@ SELECT pg_catalog.to_regclass(%(relation)s) IS NOT NULL AS present
 SELECT
     segmentation, version_id, parent_version_id, status, created_at, published_at, data_as_of, n_customers,
     n_unlabelled, n_segments, inertia, silhouette, silhouette_low, silhouette_high, silhouette_method,
-    silhouette_n_sampled, silhouette_exact, davies_bouldin, calinski_harabasz, seed, stages
+    silhouette_n_sampled, silhouette_exact, squared_silhouette, squared_silhouette_low, squared_silhouette_high,
+    squared_silhouette_method, squared_silhouette_n_sampled, squared_silhouette_exact, davies_bouldin,
+    calinski_harabasz, seed, stages
 FROM {private}.version
 WHERE
     segmentation = %(segmentation)s
@@ -50,8 +52,8 @@ WHERE
 -- The centroid of each segment as one object, its features in the order of the configuration; what sets it apart as
 -- another, the farthest feature first.
 SELECT
-    s.segment_id, s.segment_name AS name, s.color, s.n_customers, s.share, s.silhouette,
-    s.rule, s.rule_precision, s.rule_recall,
+    s.segment_id, s.segment_name AS name, s.color, s.n_customers, s.share, s.inertia, s.silhouette,
+    s.squared_silhouette, s.rule, s.rule_precision, s.rule_recall,
     (
         SELECT json_object_agg(c.feature, c.value ORDER BY f.position)
         FROM {private}.centroid AS c

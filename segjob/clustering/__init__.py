@@ -39,7 +39,10 @@ reading can begin while torch still loads; this module imports nothing.
 
        scored = silhouette.silhouette(sample_matrix, fitted.centers, summary.counts, device="auto")
        # -> Silhouette: overall Score, segments (a Score each), rows, values, index (s,) of the sample
-       scores.davies_bouldin(summary, fitted.centers), scores.calinski_harabasz(summary, fitted.centers)
+       squared = prepared.reduce(squared_silhouette.SquaredPass(fitted.centers, summary, device="auto"))
+       # -> SquaredTotals: overall and segments as above, of everyone; spreads (k,)
+       scores.davies_bouldin(summary, fitted.centers, squared.spreads)
+       scores.calinski_harabasz(summary, fitted.centers)
 
 7. What the segments are like::
 

@@ -18,7 +18,7 @@ from segjob.clustering.choice import Choice, Grounds
 from segjob.clustering.nearest import as_rows, assign, resolve_device
 from segjob.clustering.null_reference import null_silhouette
 from segjob.clustering.paired_silhouettes import PairedSilhouettes, paired_silhouettes
-from segjob.clustering.scores import calinski_harabasz, davies_bouldin
+from segjob.clustering.scores import calinski_harabasz, davies_bouldin, spreads_about_centers
 from segjob.clustering.separation import ROWS, lie_apart
 from segjob.clustering.stability import stability
 from segjob.clustering.summary import SegmentSummary
@@ -113,7 +113,7 @@ def candidate(
         n_clusters=len(centers),
         inertia=summary.total_inertia * unit**2,
         silhouette=silhouette,
-        davies_bouldin=davies_bouldin(summary, centers),
+        davies_bouldin=davies_bouldin(summary, centers, spreads_about_centers(summary)),
         calinski_harabasz=calinski_harabasz(summary, centers),
         smallest_share=int(summary.counts.min()) / int(summary.counts.sum()),
         stability=agreement,

@@ -10,7 +10,7 @@ from segjob.clustering.grid import DISTANCE_STEPS
 from segjob.clustering.summary import SegmentSummary
 
 
-def davies_bouldin(summary: SegmentSummary, centers: np.ndarray, spreads: np.ndarray | None = None) -> float | None:
+def davies_bouldin(summary: SegmentSummary, centers: np.ndarray, spreads: np.ndarray) -> float | None:
     """The mean over the segments of the worst (s_i + s_j) / |μ_i - μ_j|; lower is better; None with one segment.
 
     s is the mean distance of the members from their mean μ (Davies, Bouldin 1979). Segments with one mean are not
@@ -19,16 +19,22 @@ def davies_bouldin(summary: SegmentSummary, centers: np.ndarray, spreads: np.nda
     Parameters
     ----------
     centers : (k, d) int64 grid units, with which the pass labelled
-    spreads : (k,) mean distances of the members from their mean, from a `SquaredPass`; without them the distances
-        from the version's own centres stand in, which the fit leaves close to the means
+    spreads : (k,) mean distances of the members from their mean, from a `SquaredPass`
     """
     if len(centers) < 2:
         return None
-    if spreads is None:
-        spreads = summary.distances.astype(np.float64) / DISTANCE_STEPS / np.maximum(summary.counts, 1)
     apart = apart_from_each_other(summary, centers)
     apart[apart == 0.0] = np.inf
     return float(((spreads[:, None] + spreads[None]) / apart).max(axis=1).mean())
+
+
+def spreads_about_centers(summary: SegmentSummary) -> np.ndarray:
+    """(k,) the mean distances of the members from the centre, in grid units.
+
+    They stand in for those from the mean where several numbers of segments are tried: the means are known after the
+    pass that gave everyone a segment, and another pass for every number costs more than the difference is worth.
+    """
+    return np.asarray(summary.distances.astype(np.float64) / DISTANCE_STEPS / np.maximum(summary.counts, 1))
 
 
 def apart_from_each_other(summary: SegmentSummary, centers: np.ndarray) -> np.ndarray:

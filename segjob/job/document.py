@@ -24,6 +24,7 @@ def result_document(version: Version, fit: Fit, status: str, progress: Progress,
         "n_segments": len(version.segments),
         "inertia": version.inertia,
         "silhouette": asdict(version.silhouette),
+        "squared_silhouette": asdict(version.squared_silhouette),
         "davies_bouldin": version.davies_bouldin,
         "calinski_harabasz": version.calinski_harabasz,
         "fit": {
@@ -51,7 +52,9 @@ def segments_document(version: Version) -> list[dict[str, Any]]:
             "color": segment.color,
             "n_customers": segment.n_customers,
             "share": segment.share,
+            "inertia": segment.inertia,
             "silhouette": segment.silhouette.value,
+            "squared_silhouette": segment.squared_silhouette.value,
             "centroid": centroids.get(segment.segment_id, {}),
         }
         for segment in version.segments

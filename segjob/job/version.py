@@ -12,6 +12,7 @@ from segjob.clustering.profile import centroids, sample_rows, segment_medians
 from segjob.clustering.rules import MeasuredRule, RuleCounts, measured_rules
 from segjob.clustering.scores import calinski_harabasz, davies_bouldin
 from segjob.clustering.silhouette import Silhouette, silhouette
+from segjob.clustering.squared_silhouette import SquaredPass, SquaredTotals
 from segjob.clustering.summary import SegmentSummary
 from segjob.config.segmentation import Segmentation
 from segjob.job.customers import Customers
@@ -46,6 +47,7 @@ def build_version(task: Task, identity: Identity, customers: Customers, fitted: 
     """Score the segments, explain them, and put everything together that the version keeps."""
     centers, ids, plan, summary = fitted.fit.centers, fitted.segment_ids, fitted.prepared.plan, counted.segments
     scored = silhouette(fitted.prepared.sample, centers, summary.counts, task.device)
+    squared = fitted.prepared.population.reduce(SquaredPass(centers, summary, task.device))
     rows = customers.survey.sample.rows
     medians = segment_medians(plan.columns, rows, scored.index, len(ids))
     apart = differences(plan.columns, plan.unit, summary, fitted.prepared.sample)
@@ -61,7 +63,8 @@ def build_version(task: Task, identity: Identity, customers: Customers, fitted: 
         n_unlabelled=customers.unlabelled.n_rows,
         inertia=summary.total_inertia * plan.unit**2,
         silhouette=scored.overall,
-        davies_bouldin=davies_bouldin(summary, centers),
+        squared_silhouette=squared.overall,
+        davies_bouldin=davies_bouldin(summary, centers, squared.spreads),
         calinski_harabasz=calinski_harabasz(summary, centers),
         seed=task.segmentation.seed,
         config_hash=task.segmentation.config_hash(),
@@ -74,6 +77,7 @@ def build_version(task: Task, identity: Identity, customers: Customers, fitted: 
             measured(task, customers, fitted, counted.rules),
             summary,
             scored,
+            squared,
             plan.unit,
         ),
         centroids=with_differences(found, apart),
@@ -94,6 +98,7 @@ def segments(
     rules: Sequence[MeasuredRule],
     summary: SegmentSummary,
     scored: Silhouette,
+    squared: SquaredTotals,
     unit: float,
 ) -> tuple[Segment, ...]:
     """The segments with their names and colours, the configured ones or our own."""
@@ -107,11 +112,12 @@ def segments(
             share=int(count) / n_customers,
             inertia=int(inertia) * unit**2,
             silhouette=score,
+            squared_silhouette=squared_score,
             rule=rule.predicate,
             rule_precision=rule.precision,
             rule_recall=rule.recall,
         )
-        for segment_id, name, rule, count, inertia, score in zip(
-            ids, names, rules, summary.counts, summary.inertia, scored.segments, strict=True
+        for segment_id, name, rule, count, inertia, score, squared_score in zip(
+            ids, names, rules, summary.counts, summary.inertia, scored.segments, squared.segments, strict=True
         )
     )

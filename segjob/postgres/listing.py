@@ -58,12 +58,15 @@ def show(session: Session, schemas: Schemas, segmentation: str, version_id: int 
     found = first(rows(session, schemas, "show_version", segmentation=segmentation, version_id=version_id))
     if found is None:
         raise no_version(segmentation, version_id)
-    silhouette = {
-        "value": found.pop("silhouette"),
-        **{key: found.pop(f"silhouette_{key}") for key in ("low", "high", "method", "n_sampled", "exact")},
-    }
+    silhouettes = {name: score_in(found, name) for name in ("silhouette", "squared_silhouette")}
     identity = {"segmentation": segmentation, "version_id": found["version_id"]}
-    return {**found, "silhouette": silhouette, "segments": rows(session, schemas, "show_segments", **identity)}
+    return {**found, **silhouettes, "segments": rows(session, schemas, "show_segments", **identity)}
+
+
+def score_in(found: dict[str, Any], name: str) -> dict[str, Any]:
+    """Take the columns of a score out of a row."""
+    parts = ("low", "high", "method", "n_sampled", "exact")
+    return {"value": found.pop(name), **{part: found.pop(f"{name}_{part}") for part in parts}}
 
 
 def no_version(segmentation: str, version_id: int | None) -> DataError:

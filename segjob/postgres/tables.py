@@ -37,15 +37,15 @@ def required(name: str, kind: type[TypeEngine[Any]] | TypeEngine[Any]) -> Column
     return Column(name, kind, nullable=False)
 
 
-def scores() -> list[Column[Any]]:
+def scores(name: str = "silhouette") -> list[Column[Any]]:
     """A silhouette with how it was come by."""
     return [
-        Column("silhouette", Double),
-        Column("silhouette_low", Double),
-        Column("silhouette_high", Double),
-        required("silhouette_method", Text),
-        required("silhouette_n_sampled", BigInteger),
-        required("silhouette_exact", Boolean),
+        Column(name, Double),
+        Column(f"{name}_low", Double),
+        Column(f"{name}_high", Double),
+        required(f"{name}_method", Text),
+        required(f"{name}_n_sampled", BigInteger),
+        required(f"{name}_exact", Boolean),
     ]
 
 
@@ -102,6 +102,7 @@ version = Table(
     required("n_segments", Integer),
     required("inertia", Double),
     *scores(),
+    *scores("squared_silhouette"),
     Column("davies_bouldin", Double),
     Column("calinski_harabasz", Double),
     Column("label_churn", Double),
@@ -130,6 +131,7 @@ segment = Table(
     required("share", Double),
     required("inertia", Double),
     *scores(),
+    *scores("squared_silhouette"),
     Column("rule", Text),
     Column("rule_precision", Double),
     Column("rule_recall", Double),

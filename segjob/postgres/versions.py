@@ -47,6 +47,7 @@ def version_row(fitted: Version) -> dict[str, Any]:
         "n_segments": len(fitted.segments),
         "inertia": fitted.inertia,
         **score_row(fitted.silhouette),
+        **score_row(fitted.squared_silhouette, "squared_silhouette"),
         "davies_bouldin": fitted.davies_bouldin,
         "calinski_harabasz": fitted.calinski_harabasz,
         "seed": fitted.seed,
@@ -56,26 +57,23 @@ def version_row(fitted: Version) -> dict[str, Any]:
     }
 
 
-def score_row(score: Score) -> dict[str, Any]:
+def score_row(score: Score, name: str = "silhouette") -> dict[str, Any]:
+    """The columns of a score, by the name of the first."""
     return {
-        "silhouette": score.value,
-        "silhouette_low": score.low,
-        "silhouette_high": score.high,
-        "silhouette_method": score.method,
-        "silhouette_n_sampled": score.n_sampled,
-        "silhouette_exact": score.exact,
+        name: score.value,
+        f"{name}_low": score.low,
+        f"{name}_high": score.high,
+        f"{name}_method": score.method,
+        f"{name}_n_sampled": score.n_sampled,
+        f"{name}_exact": score.exact,
     }
 
 
-def score_of(row: Row[Any]) -> Score:
-    return Score(
-        row.silhouette,
-        row.silhouette_low,
-        row.silhouette_high,
-        row.silhouette_method,
-        row.silhouette_n_sampled,
-        row.silhouette_exact,
-    )
+def score_of(row: Row[Any], name: str = "silhouette") -> Score:
+    """The score in the columns that begin with this name."""
+    columns = row._asdict()
+    parts = ("low", "high", "method", "n_sampled", "exact")
+    return Score(columns[name], *(columns[f"{name}_{part}"] for part in parts))
 
 
 def segment_row(one: Segment) -> dict[str, Any]:
@@ -88,6 +86,7 @@ def segment_row(one: Segment) -> dict[str, Any]:
         "share": one.share,
         "inertia": one.inertia,
         **score_row(one.silhouette),
+        **score_row(one.squared_silhouette, "squared_silhouette"),
         "rule": one.rule,
         "rule_precision": one.rule_precision,
         "rule_recall": one.rule_recall,
@@ -135,6 +134,7 @@ def load_version(connection: Connection, segmentation: str, version_id: int | No
         n_unlabelled=row.n_unlabelled,
         inertia=row.inertia,
         silhouette=score_of(row),
+        squared_silhouette=score_of(row, "squared_silhouette"),
         davies_bouldin=row.davies_bouldin,
         calinski_harabasz=row.calinski_harabasz,
         seed=row.seed,
@@ -175,6 +175,7 @@ def load_segments(connection: Connection, segmentation: str, version_id: int) ->
             share=row.share,
             inertia=row.inertia,
             silhouette=score_of(row),
+            squared_silhouette=score_of(row, "squared_silhouette"),
             rule=row.rule,
             rule_precision=row.rule_precision,
             rule_recall=row.rule_recall,

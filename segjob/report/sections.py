@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from segjob.records import Candidate, Version
+from segjob.records import Candidate, Score, Version
 from segjob.report import customers, elbow, explanation, figures, tables
 from segjob.report.drawing import Figure
 from segjob.report.projection import Projection, clustered_columns, project
@@ -40,7 +40,8 @@ class Section:
 def key_figures(version: Version) -> tuple[KeyFigure, ...]:
     unlabelled = "every customer has a segment" if version.n_unlabelled == 0 else "customers without a segment"
     return (
-        silhouette_figure(version),
+        silhouette_figure("Silhouette", version.silhouette, len(version.segments)),
+        silhouette_figure("Squared silhouette", version.squared_silhouette, len(version.segments)),
         KeyFigure("Inertia", written(version.inertia), "squared distances to the own centroid; lower is tighter"),
         KeyFigure("Davies–Bouldin", written_or_none(version.davies_bouldin), "lower is better"),
         KeyFigure("Calinski–Harabasz", written_or_none(version.calinski_harabasz), "higher is better"),
@@ -48,10 +49,10 @@ def key_figures(version: Version) -> tuple[KeyFigure, ...]:
     )
 
 
-def silhouette_figure(version: Version) -> KeyFigure:
-    if version.silhouette.value is None:
-        return KeyFigure("Silhouette", "none", "there is one segment" if len(version.segments) == 1 else "")
-    return KeyFigure("Silhouette", number(version.silhouette.value), basis_text(version.silhouette))
+def silhouette_figure(name: str, score: Score, n_segments: int) -> KeyFigure:
+    if score.value is None:
+        return KeyFigure(name, "none", "there is one segment" if n_segments == 1 else "")
+    return KeyFigure(name, number(score.value), basis_text(score))
 
 
 def written_or_none(value: float | None) -> str:

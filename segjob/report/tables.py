@@ -94,13 +94,20 @@ def silhouettes_table(version: Version) -> Table:
     """The stored silhouette of each segment, and how those of its sampled customers spread."""
     found = silhouettes_by_segment(version)
     rows: list[tuple[Cell, ...]] = [
-        (heading(segment), segment.silhouette.value, basis_text(segment.silhouette), *spread(found[segment.segment_id]))
+        (*silhouette_cells(heading(segment), segment), *spread(found[segment.segment_id]))
         for segment in version.segments
     ]
     everyone = np.concatenate(list(found.values()))
-    rows.append(("All customers", version.silhouette.value, basis_text(version.silhouette), *spread(everyone)))
+    rows.append((*silhouette_cells("All customers", version), *spread(everyone)))
+    scores = ("Silhouette", "How", "Squared silhouette", "How the squared one")
     sampled = ("Sampled customers", "Lower quartile", "Median", "Upper quartile", "Share below 0")
-    return Table("Silhouettes of the segments", ("Segment", "Silhouette", "How", *sampled), tuple(rows))
+    return Table("Silhouettes of the segments", ("Segment", *scores, *sampled), tuple(rows))
+
+
+def silhouette_cells(title: str, scored: Version | Segment) -> tuple[Cell, ...]:
+    """Both silhouettes of a version or a segment; neither stands without its method and its sample."""
+    both = (scored.silhouette, scored.squared_silhouette)
+    return (title, *(cell for score in both for cell in (score.value, basis_text(score))))
 
 
 def spread(values: np.ndarray) -> list[Cell]:

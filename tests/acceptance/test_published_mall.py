@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psycopg
 import pytest
+from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score, silhouette_samples
 
 from tests import servers
 
@@ -77,6 +79,39 @@ def test_the_views_agree_with_one_another(
     assert distances is not None
     assert inertia is not None
     assert distances[0] == pytest.approx(inertia[0], rel=1e-12)
+
+
+def test_every_score_that_is_stored_equals_what_scikit_learn_computes(
+    mall_published: str, document: Document, connection: psycopg.Connection
+) -> None:
+    rows = connection.execute(
+        "SELECT annual_income, spending_score, segment_id FROM public.mall_customer"
+        " JOIN segments.mall USING (customer_id)"
+    ).fetchall()
+    *columns, labels = np.array(rows).T
+    matrix, found = np.stack(columns, axis=1).astype(float), document("show", "mall")
+    assert found["davies_bouldin"] == pytest.approx(davies_bouldin_score(matrix, labels), rel=1e-6)
+    assert found["calinski_harabasz"] == pytest.approx(calinski_harabasz_score(matrix, labels), rel=1e-6)
+    for name, metric in (("silhouette", "euclidean"), ("squared_silhouette", "sqeuclidean")):
+        oracle = silhouette_samples(matrix, labels, metric=metric)
+        expected = pytest.approx(oracle.mean(), abs=1e-6)
+        assert [found[name][key] for key in ("value", "low", "high")] == [expected] * 3
+        assert (found[name]["n_sampled"], found[name]["exact"]) == (200, True)
+        for one in found["segments"]:
+            assert one[name] == pytest.approx(oracle[labels == one["segment_id"]].mean(), abs=1e-6)
+    assert found["squared_silhouette"]["method"] == "squared euclidean"
+    for one in found["segments"]:
+        members = matrix[labels == one["segment_id"]]
+        assert one["inertia"] == pytest.approx(np.square(members - members.mean(axis=0)).sum(), rel=1e-6)
+    stored = connection.execute(
+        "SELECT segment_id, squared_silhouette, squared_silhouette_method, squared_silhouette_n_sampled,"
+        " squared_silhouette_low = squared_silhouette AND squared_silhouette = squared_silhouette_high"
+        " AND squared_silhouette_exact FROM segjob.segment ORDER BY 1"
+    ).fetchall()
+    assert stored == [
+        (one["segment_id"], one["squared_silhouette"], "squared euclidean", one["n_customers"], True)
+        for one in found["segments"]
+    ]
 
 
 def test_a_new_customer_is_told_the_same_segment(mall_published: str, document: Document, tmp_path: Path) -> None:

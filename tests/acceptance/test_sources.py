@@ -193,7 +193,9 @@ def test_a_run_that_spills_to_disk_gives_the_same_labels(
     in_memory = customers.execute(labels).fetchone()
     second = document("run", "c", env={"SEGJOB__RESOURCES__MEMORY": "1MiB"})
     assert customers.execute(labels).fetchone() == in_memory
-    assert (first["inertia"], first["silhouette"]) == (second["inertia"], second["silhouette"])
+    scores = ("inertia", "silhouette", "squared_silhouette", "davies_bouldin", "calinski_harabasz")
+    assert [first[name] for name in scores] == [second[name] for name in scores]
+    assert (first["squared_silhouette"]["exact"], first["squared_silhouette"]["n_sampled"]) == (True, 70000)
     assert first["silhouette"]["exact"] is False
     assert first["silhouette"]["n_sampled"] < 70000
 
@@ -213,7 +215,7 @@ def test_fewer_different_customers_than_segments(
     assert found["n_segments"] == 2
     assert "different customers" in " ".join(found["warnings"])
     alone = document("run", "one")
-    assert (alone["n_segments"], alone["silhouette"]["value"]) == (1, None)
+    assert (alone["n_segments"], alone["silhouette"]["value"], alone["squared_silhouette"]["value"]) == (1, None, None)
     row = customers.execute(
         "SELECT DISTINCT simplified_silhouette, runner_up_segment_id, distance FROM segments.one"
     ).fetchall()

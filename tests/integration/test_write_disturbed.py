@@ -244,9 +244,10 @@ def store(connection: psycopg.Connection, part: Part) -> None:
     )
     connection.execute(
         "INSERT INTO segjob.version (segmentation, version_id, run_id, status, data_as_of, n_customers, n_unlabelled,"
-        " n_segments, inertia, silhouette_method, silhouette_n_sampled, silhouette_exact, seed, config_hash,"
-        " grid_exponent, stages) SELECT 'mall', %s, max(run_id), 'staged', now(), 1, 0, 1, 0, 'euclidean', 1, true, 1,"
-        " 'c', 0, '[]' FROM segjob.run",
+        " n_segments, inertia, silhouette_method, silhouette_n_sampled, silhouette_exact, squared_silhouette_method,"
+        " squared_silhouette_n_sampled, squared_silhouette_exact, seed, config_hash, grid_exponent, stages)"
+        " SELECT 'mall', %s, max(run_id), 'staged', now(), 1, 0, 1, 0, 'euclidean', 1, true, 'squared euclidean', 1,"
+        " true, 1, 'c', 0, '[]' FROM segjob.run",
         [part.version_id],
     )
 

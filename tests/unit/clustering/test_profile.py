@@ -12,7 +12,7 @@ from sklearn.metrics import adjusted_rand_score, calinski_harabasz_score, davies
 
 from segjob.clustering.agreement import adjusted_rand_index
 from segjob.clustering.profile import centroids, column_means, sample_rows, segment_medians
-from segjob.clustering.scores import calinski_harabasz, davies_bouldin
+from segjob.clustering.scores import calinski_harabasz, davies_bouldin, spreads_about_centers
 from segjob.clustering.summary import segment_sums
 from segjob.records import FeatureSpec
 from tests.unit.clustering.conftest import Segmented, blobs, customers, cut, plain, rows_of, segment
@@ -33,16 +33,20 @@ def shop() -> tuple[list[FeatureSpec], Segmented, np.ndarray, list[str | None]]:
     return specs, segment(specs, cut(customers(numbers, [texts]), 100), 4), numbers, texts
 
 
+def davies_bouldin_of(found: Segmented) -> float | None:
+    return davies_bouldin(found.summary, found.fit.centers, spreads_about_centers(found.summary))
+
+
 def test_davies_bouldin_agrees_with_scikit_learn_where_the_fit_has_settled() -> None:
     matrix, _ = blobs(2_000, 3, 5, apart=8.0)
     found = segment(plain(3), customers(matrix), 5)
     oracle = davies_bouldin_score(found.matrix.astype(np.float64), found.labels.segment_id)
-    assert davies_bouldin(found.summary, found.fit.centers) == pytest.approx(oracle, rel=1e-6)
+    assert davies_bouldin_of(found) == pytest.approx(oracle, rel=1e-6)
 
 
 def test_davies_bouldin_is_its_definition_on_three_points_a_side() -> None:
     found = segment(plain(1), customers([0.0, 1.0, 2.0, 10.0, 11.0, 12.0]), 2)
-    assert davies_bouldin(found.summary, found.fit.centers) == pytest.approx((2 / 3 + 2 / 3) / 10, rel=1e-6)
+    assert davies_bouldin_of(found) == pytest.approx((2 / 3 + 2 / 3) / 10, rel=1e-6)
 
 
 @pytest.mark.parametrize("n_clusters", [2, 3, 7])
@@ -55,14 +59,14 @@ def test_calinski_harabasz_agrees_with_scikit_learn_on_the_grid(n_clusters: int)
 
 def test_one_segment_has_neither_score() -> None:
     found = segment(plain(1), customers([1.0, 2.0, 4.0]), 1)
-    assert davies_bouldin(found.summary, found.fit.centers) is None
+    assert davies_bouldin_of(found) is None
     assert calinski_harabasz(found.summary, found.fit.centers) is None
 
 
 def test_customers_all_on_their_centres_have_no_calinski_harabasz_and_davies_bouldin_zero() -> None:
     found = segment(plain(1), customers([1.0, 1.0, 9.0, 9.0]), 2)
     assert calinski_harabasz(found.summary, found.fit.centers) is None
-    assert davies_bouldin(found.summary, found.fit.centers) == 0.0
+    assert davies_bouldin_of(found) == 0.0
 
 
 def test_segment_means_are_the_average_of_the_values_that_are_there() -> None:

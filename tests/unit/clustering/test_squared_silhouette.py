@@ -45,7 +45,19 @@ def test_every_score_equals_its_definition_on_the_grid(n_rows: int, n_columns: i
     assert davies_bouldin(found.summary, found.fit.centers, totals.spreads) == pytest.approx(expected, rel=1e-9)
     expected = calinski_harabasz_score(grid, labels)
     assert calinski_harabasz(found.summary, found.fit.centers) == pytest.approx(expected, rel=1e-9)
-    assert found.scored.overall.value == pytest.approx(silhouette_score(grid, labels), abs=1e-9)
+    assert_euclidean(found, silhouette_samples(grid, labels), 1e-9)
+    offsets = grid - found.fit.centers[labels - 1]
+    inertia = np.bincount(labels - 1, np.square(offsets).sum(axis=1))
+    assert found.summary.inertia.tolist() == inertia.tolist()
+
+
+def assert_euclidean(found: Segmented, oracle: np.ndarray, tolerance: float) -> None:
+    """The Euclidean silhouette, overall and of every segment."""
+    labels = found.labels.segment_id
+    assert found.scored.overall.exact
+    assert found.scored.overall.value == pytest.approx(oracle.mean(), abs=tolerance)
+    for each, score in enumerate(found.scored.segments):
+        assert score.value == pytest.approx(oracle[labels == each + 1].mean(), abs=tolerance)
 
 
 @pytest.mark.parametrize(("n_rows", "n_columns", "n_clusters"), [(900, 3, 5), (700, 8, 4)])
@@ -54,13 +66,23 @@ def test_every_score_equals_its_definition_before_rounding_to_the_grid(
 ) -> None:
     matrix, found = settled(n_rows, n_columns, n_clusters)
     labels, totals = found.labels.segment_id, passed(found)
-    expected = silhouette_score(matrix, labels, metric="sqeuclidean")
-    assert totals.overall.value == pytest.approx(expected, abs=1e-6)
+    squared = silhouette_samples(matrix, labels, metric="sqeuclidean")
+    assert totals.overall.value == pytest.approx(squared.mean(), abs=1e-6)
+    for each, score in enumerate(totals.segments):
+        assert score.value == pytest.approx(squared[labels == each + 1].mean(), abs=1e-6)
     expected = davies_bouldin_score(matrix, labels)
     assert davies_bouldin(found.summary, found.fit.centers, totals.spreads) == pytest.approx(expected, rel=1e-6)
     expected = calinski_harabasz_score(matrix, labels)
     assert calinski_harabasz(found.summary, found.fit.centers) == pytest.approx(expected, rel=1e-6)
-    assert found.scored.overall.value == pytest.approx(silhouette_score(matrix, labels), abs=1e-6)
+    assert_euclidean(found, silhouette_samples(matrix, labels), 1e-6)
+    assert found.inertia == pytest.approx(inertia_about(matrix, found), rel=1e-6)
+
+
+def inertia_about(matrix: np.ndarray, found: Segmented) -> float:
+    """The squared distances of customers, not rounded, from the centroids of the version."""
+    origins = np.array([column.origin for column in found.plan.clustered])
+    centers = found.fit.centers * found.plan.unit + origins
+    return float(np.square(matrix - centers[found.labels.segment_id - 1]).sum())
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score, silho
 from segjob.palette import color_of
 from segjob.records import Centroid, Model, ModelColumn, SampleRow, Score, Segment, Stage, Version
 
+SQUARED = "squared euclidean"
 HOSTILE = "<script>alert('1')</script>\"><img src=x onerror=alert(2)> & %{x} $a$"
 MALL_NAMES = (
     "Middle of the road",
@@ -66,10 +67,17 @@ def prepared(raw: Sequence[Any], position: int, prototype: ModelColumn) -> Prepa
     return Prepared(column, values, (transformed - center) / scale * column.weight)
 
 
-def score(values: np.ndarray) -> Score:
+def score(values: np.ndarray, method: str = "euclidean") -> Score:
     """The mean of exact silhouettes, and none where they are NaN, as with one segment."""
     mean = None if np.isnan(values).any() else float(values.mean())
-    return Score(mean, mean, mean, "euclidean", len(values), exact=True)
+    return Score(mean, mean, mean, method, len(values), exact=True)
+
+
+def silhouettes_of(matrix: np.ndarray, labels: np.ndarray, metric: str) -> np.ndarray:
+    """Of each customer; NaN where there is one segment."""
+    if len(np.unique(labels)) == 1:
+        return np.full(len(matrix), np.nan)
+    return np.asarray(silhouette_samples(matrix, labels, metric=metric))
 
 
 def fitted(
@@ -87,7 +95,7 @@ def fitted(
     order = np.argsort(-np.bincount(found.labels_), kind="stable")
     centers = found.cluster_centers_[order]
     labels = np.argsort(order)[found.labels_] + 1
-    each = silhouette_samples(matrix, labels) if n_clusters > 1 else np.full(len(frame), np.nan)
+    each, squared = (silhouettes_of(matrix, labels, metric) for metric in ("euclidean", "sqeuclidean"))
     masks = [labels == segment_id for segment_id in range(1, n_clusters + 1)]
     several, inertia = n_clusters > 1, float(found.inertia_)
     at = datetime(2026, 10, 31, 4, 0, tzinfo=UTC)
@@ -102,6 +110,7 @@ def fitted(
         n_unlabelled=0,
         inertia=inertia,
         silhouette=score(each),
+        squared_silhouette=score(squared, SQUARED),
         davies_bouldin=float(davies_bouldin_score(matrix, labels)) if several else None,
         calinski_harabasz=float(calinski_harabasz_score(matrix, labels)) if several else None,
         seed=42,
@@ -111,7 +120,7 @@ def fitted(
             Stage("full_passes", len(frame), 4, inertia * 1.02, inertia),
         ),
         model=Model(tuple(part.column for part in parts), 3, tuple(range(1, n_clusters + 1)), np.zeros(centers.shape)),
-        segments=tuple(segments(masks, matrix, centers, each, segment_names or {})),
+        segments=tuple(segments(masks, matrix, centers, each, squared, segment_names or {})),
         centroids=tuple(
             centroid(part, segment_id, centers[segment_id - 1, index], mask)
             for segment_id, mask in enumerate(masks, start=1)
@@ -128,12 +137,14 @@ def segments(
     matrix: np.ndarray,
     centers: np.ndarray,
     silhouettes: np.ndarray,
+    squared: np.ndarray,
     names: Mapping[int, str],
 ) -> Iterator[Segment]:
     for segment_id, (mask, center) in enumerate(zip(masks, centers, strict=True), start=1):
         inertia, count = float(((matrix[mask] - center) ** 2).sum()), int(mask.sum())
-        title, own = names.get(segment_id, f"Segment {segment_id}"), score(silhouettes[mask])
-        yield Segment(segment_id, title, color_of(segment_id), count, count / len(matrix), inertia, own)
+        title = names.get(segment_id, f"Segment {segment_id}")
+        scores = score(silhouettes[mask]), score(squared[mask], SQUARED)
+        yield Segment(segment_id, title, color_of(segment_id), count, count / len(matrix), inertia, *scores)
 
 
 def centroid(part: Prepared, segment_id: int, scaled: float, mask: np.ndarray) -> Centroid:

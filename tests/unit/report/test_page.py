@@ -142,6 +142,8 @@ def test_the_key_figures_are_those_of_the_record(mall_page: Page) -> None:
     found = key_figures(mall_page)
     assert found["Inertia"][0] == "44,448"
     assert found["Silhouette"] == ("0.5539", "Euclidean, exact over 200 customers")
+    squared, how = found["Squared silhouette"]
+    assert (float(squared) > 0.6, how) == (True, "Squared euclidean, exact over 200 customers")
     assert found["Davies–Bouldin"][0] == "0.5726"
     assert found["Calinski–Harabasz"][0] == "247.4"
     assert found["Unlabelled"][0] == "0"

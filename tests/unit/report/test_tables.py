@@ -26,10 +26,12 @@ def test_the_table_of_silhouettes_has_the_stored_values_and_the_spread_of_the_sa
     *segments, everyone = tables.silhouettes_table(mall_record).rows
     assert [row[1] for row in segments] == [segment.silhouette.value for segment in mall_record.segments]
     assert everyone[1] == mall_record.silhouette.value
+    assert [row[3] for row in segments] == [segment.squared_silhouette.value for segment in mall_record.segments]
+    assert everyone[3:5] == (mall_record.squared_silhouette.value, "Squared euclidean, exact over 200 customers")
     values = [row.silhouette for row in mall_record.sample if row.silhouette is not None]
-    assert everyone[3] == 200
-    assert everyone[4:7] == pytest.approx(np.quantile(values, [0.25, 0.5, 0.75]).tolist())
-    assert everyone[7] == pytest.approx(np.mean(np.array(values) < 0))
+    assert everyone[5] == 200
+    assert everyone[6:9] == pytest.approx(np.quantile(values, [0.25, 0.5, 0.75]).tolist())
+    assert everyone[9] == pytest.approx(np.mean(np.array(values) < 0))
 
 
 def test_the_table_of_centroids_is_in_source_units(shop_record: Version, shop_page: Page) -> None:
@@ -60,7 +62,7 @@ def test_the_table_of_customers_has_the_centroid_and_the_deciles_of_each_axis(ma
 def test_a_segment_that_is_not_in_the_sample_has_no_deciles(mall_record: Version) -> None:
     others = replace(mall_record, sample=tuple(row for row in mall_record.sample if row.segment_id != 2))
     assert tables.customers_table(others, project(others)).rows[1][1::3] == (0, None, None)
-    assert tables.silhouettes_table(others).rows[1][3:] == (0, None, None, None, None)
+    assert tables.silhouettes_table(others).rows[1][5:] == (0, None, None, None, None)
 
 
 def test_how_the_model_was_made_is_told_with_counts_and_constants(shop_record: Version, shop_page: Page) -> None:
