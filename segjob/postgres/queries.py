@@ -13,7 +13,7 @@ from segjob.shipped import sql_dir
 if TYPE_CHECKING:
     from sqlalchemy import TextClause
 
-FILES = ("listing.sql", "reading.sql", "runtime.sql", "segmentation.sql")
+FILES = ("history.sql", "listing.sql", "reading.sql", "runtime.sql", "segmentation.sql")
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,17 @@ class Names:
 
     def part(self, version_id: int) -> str:
         return f"{quote(self.schemas.private)}.{quote(f'{self.part_prefix}{version_id}')}"
+
+    @property
+    def membership(self) -> str:
+        return f"{quote(self.schemas.private)}.{quote(f'membership_{self.segmentation}')}"
+
+    @property
+    def moves_prefix(self) -> str:
+        return f"membership_{self.segmentation}$"
+
+    def moves(self, publication: int) -> str:
+        return f"{quote(self.schemas.private)}.{quote(f'{self.moves_prefix}{publication}')}"
 
     def view(self, suffix: str = "") -> str:
         return f"{quote(self.schemas.public)}.{quote(self.segmentation + suffix)}"

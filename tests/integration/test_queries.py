@@ -21,6 +21,11 @@ IDENTIFIERS = Names(Schemas(), "mall").identifiers() | {
     "keys": '"id"',
     "exported_keys": 'l."id"',
     "version_id": "1",
+    "before": '"segjob"."label_mall"',
+    "after": '"segjob"."label_mall"',
+    "compared": "(SELECT 1 AS segment_id, 2 AS new_segment_id, 3 AS carried_segment_id)",
+    "either_keys": 'coalesce(a."id", b."id") AS "id"',
+    "same_key": 'a."id" = b."id"',
 }
 ASKED = [name for name, statement in statements().items() if re.match(r"(SELECT|INSERT)\b", statement.sql)]
 

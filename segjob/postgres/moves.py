@@ -1,0 +1,132 @@
+"""Who moved: the labels of two versions joined once, and all that is counted from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
+
+from segjob.postgres.connect import Database
+from segjob.postgres.queries import Names, quote, sql
+from segjob.postgres.write import Part
+from segjob.records import Comparison, KeyColumn, Transition
+
+
+@dataclass(frozen=True)
+class Moves:
+    """The table of the customers whose segment changes with a publication.
+
+    Its columns are the key, publication, segment_id (until then; NULL: was not there), piece, new_segment_id (NULL:
+    leaves) and carried_segment_id; who keeps it drops the last two.
+    """
+
+    names: Names
+    publication: int
+    keys: tuple[KeyColumn, ...]
+
+    @property
+    def table(self) -> str:
+        """Its quoted name."""
+        return self.names.moves(self.publication)
+
+
+def compare(database: Database, before: Part, after: Part, *, carried: bool = False) -> Comparison:
+    """Count who moved between any two versions whose labels are there; nothing is written.
+
+    Parameters
+    ----------
+    carried : `after` was fitted while `before` was published, so that it knows what the model of that says today
+    """
+    compared = f"({compared_labels(before, after)})"
+    with database.begin() as connection:
+        execute(connection, "compare_settings")
+        return Comparison(tuple(transitions(connection, compared, carried)))
+
+
+def write_moves(
+    database: Database, before: Part, after: Part, moves: Moves, *, carried: bool, logged: bool
+) -> Comparison:
+    """Write down who moves when `after` takes the place of `before`, and count it.
+
+    Both tables have their key and their statistics. Only under the lock of publishing, for the number of the
+    publication is ours only as long as that is held.
+
+    Parameters
+    ----------
+    logged : the table is to stay, so that a crash of the server must not empty it
+    """
+    with database.begin() as connection:
+        execute(connection, "compare_settings")
+        execute(connection, "drop_moves", moves=moves.table)
+        execute(
+            connection,
+            "create_moves",
+            unlogged="" if logged else "UNLOGGED",
+            moves=moves.table,
+            publication=str(moves.publication),
+            keys=before.identifiers["keys"],
+            compared=compared_labels(before, after),
+        )
+        moved = list(transitions(connection, moves.table, carried))
+        return Comparison((*stayed(segment_sizes(connection, before), moved), *moved))
+
+
+def drop_moves(database: Database, moves: Moves) -> None:
+    """What was counted and is not kept."""
+    with database.begin() as connection:
+        execute(connection, "drop_moves", moves=moves.table)
+
+
+def compared_labels(before: Part, after: Part) -> str:
+    """The join of two versions' labels."""
+    keys = [quote(key) for key in before.key_names]
+    (statement,) = sql(
+        "compare_labels",
+        before=before.table,
+        after=after.table,
+        keys=", ".join(keys),
+        either_keys=", ".join(f"coalesce(a.{key}, b.{key}) AS {key}" for key in keys),
+        same_key=" AND ".join(f"a.{key} = b.{key}" for key in keys),
+    )
+    return statement
+
+
+def transitions(connection: Connection, compared: str, carried: bool) -> list[Transition]:
+    """Count a join or a table of moves by where from and where to."""
+    (statement,) = sql("count_transitions", compared=compared)
+    return [transition(row, carried) for row in connection.execute(text(escaped(statement)))]
+
+
+def transition(row: Row[Any], carried: bool) -> Transition:
+    """What moved them is known of those who moved, where the parent's model was asked about every one of them."""
+    pair = (row.from_segment_id, row.to_segment_id)
+    if pair[0] == pair[1] or None in pair or not carried or row.n_carried < row.n_customers:
+        return Transition(*pair, row.n_customers)
+    return Transition(*pair, row.n_customers, row.n_features_moved, row.n_model_moved)
+
+
+def segment_sizes(connection: Connection, part: Part) -> dict[int, int]:
+    """How many customers each segment of a version has now."""
+    (statement,) = sql("count_segments", part=part.table)
+    return {row.segment_id: row.n_customers for row in connection.execute(text(escaped(statement)))}
+
+
+def stayed(sizes: dict[int, int], moved: Sequence[Transition]) -> list[Transition]:
+    """Who is not among those who moved is where it was."""
+    gone = dict.fromkeys(sizes, 0)
+    for one in moved:
+        if one.from_segment_id is not None:
+            gone[one.from_segment_id] += one.n_customers
+    return [Transition(i, i, sizes[i] - gone[i]) for i in sizes if sizes[i] > gone[i]]
+
+
+def execute(connection: Connection, step: str, **identifiers: str) -> None:
+    for statement in sql(step, **identifiers):
+        connection.execute(text(escaped(statement)))
+
+
+def escaped(statement: str) -> str:
+    """A colon in a name is no parameter."""
+    return statement.replace(":", "\\:")
