@@ -24,7 +24,7 @@ KEYS = {
     "varchar": ((KeyColumn("id", "character varying(5)", "text"),), "'a{0}'"),
     "composite": (
         (KeyColumn('Nr:"x" %s {y};', "text", "text"), KeyColumn("select", "smallint", "integer")),
-        "'{0}', {0} % 2",
+        "'{0}', mod({0}, 2)",
     ),
 }
 
