@@ -18,6 +18,7 @@ Transform = Literal["none", "log1p"]
 Scale = Literal["standard", "robust", "minmax", "none"]
 Impute = Literal["median", "mean", "zero", "exclude"]
 KeyFamily = Literal["integer", "uuid", "text"]
+Verdict = Literal["passed", "warned", "refused", "skipped"]
 FeatureFamily = Literal["number", "boolean", "date", "timestamp", "text"]
 
 OTHER = "other"
@@ -296,6 +297,26 @@ class SampleRow:
 
 
 @dataclass(frozen=True)
+class GateResult:
+    """What a gate measured, and what follows from it; `value` is None where there was nothing to measure."""
+
+    gate: str
+    value: float | None
+    warn: float | None
+    refuse: float | None
+    result: Verdict
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What gates need to know of the published version; `scope_hash` tells whether the two can be compared."""
+
+    version_id: int
+    n_customers: int
+    scope_hash: str
+
+
+@dataclass(frozen=True)
 class Version:
     """The result of a successful fit."""
 
@@ -321,6 +342,8 @@ class Version:
     sample: tuple[SampleRow, ...]
     status: str = "staged"
     published_at: datetime | None = None
+    scope_hash: str = ""
+    gates: tuple[GateResult, ...] = ()
 
 
 # Two versions side by side

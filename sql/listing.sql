@@ -69,3 +69,9 @@ SELECT
 FROM {private}.segment AS s
 WHERE s.segmentation = %(segmentation)s AND s.version_id = %(version_id)s::integer
 ORDER BY s.segment_id
+
+-- name: show_gates
+SELECT gate, value, warn, refuse, result
+FROM {private}.gate
+WHERE segmentation = %(segmentation)s AND version_id = %(version_id)s::integer
+ORDER BY gate

@@ -74,6 +74,8 @@ CREATE TABLE {private}.version (
     label_churn double precision,
     seed bigint NOT NULL,
     config_hash text NOT NULL,
+    scope_hash text NOT NULL DEFAULT '',
+    gated boolean NOT NULL DEFAULT false,
     grid_exponent integer NOT NULL,
     stages jsonb NOT NULL,
     PRIMARY KEY (segmentation, version_id)
@@ -130,6 +132,19 @@ CREATE TABLE {private}.k_candidate (
 );
 CREATE INDEX k_candidate_segmentation ON {private}.k_candidate (segmentation, run_id);
 COMMENT ON TABLE {private}.k_candidate IS 'The numbers of segments that a run tried, with the scores of each.';
+
+CREATE TABLE {private}.gate (
+    segmentation text NOT NULL,
+    version_id integer NOT NULL,
+    gate text NOT NULL,
+    value double precision,
+    warn double precision,
+    refuse double precision,
+    result text NOT NULL CHECK (result IN ('passed', 'warned', 'refused', 'skipped')),
+    PRIMARY KEY (segmentation, version_id, gate),
+    FOREIGN KEY (segmentation, version_id) REFERENCES {private}.version
+);
+COMMENT ON TABLE {private}.gate IS 'What each gate measured of each version, and what followed from it.';
 
 CREATE TABLE {private}.feature_profile (
     segmentation text NOT NULL,
@@ -303,6 +318,17 @@ COMMENT ON COLUMN {public}.run.program_version IS 'The release of segjob that ra
 COMMENT ON COLUMN {public}.run.config_hash IS 'Equal for equal settings.';
 COMMENT ON COLUMN {public}.run.params IS 'The parameters bound into the query.';
 
+CREATE VIEW {public}.gate AS
+SELECT segmentation, version_id, gate, value, warn, refuse, result FROM {private}.gate;
+COMMENT ON VIEW {public}.gate IS 'segjob: what each gate measured of each version before anyone saw it.';
+COMMENT ON COLUMN {public}.gate.segmentation IS 'The name of the segmentation.';
+COMMENT ON COLUMN {public}.gate.version_id IS 'The version.';
+COMMENT ON COLUMN {public}.gate.gate IS 'The gate, as the configuration calls it.';
+COMMENT ON COLUMN {public}.gate.value IS 'What it measured; NULL when there was nothing to measure.';
+COMMENT ON COLUMN {public}.gate.warn IS 'Where it warns; NULL if nowhere.';
+COMMENT ON COLUMN {public}.gate.refuse IS 'Where it refuses; NULL if nowhere.';
+COMMENT ON COLUMN {public}.gate.result IS 'passed, warned, refused, or skipped where there was nothing to measure.';
+
 CREATE VIEW {public}.k_candidate AS
 SELECT
     segmentation, run_id, n_clusters, inertia,
@@ -332,6 +358,7 @@ COMMENT ON COLUMN {public}.k_candidate.suggested IS
 
 DROP = """
 DROP VIEW {public}.k_candidate;
+DROP VIEW {public}.gate;
 DROP VIEW {public}.run;
 DROP VIEW {public}.version;
 DROP VIEW {public}.segmentation;
@@ -340,6 +367,7 @@ DROP TABLE {private}.published;
 DROP TABLE {private}.sample_row;
 DROP TABLE {private}.centroid;
 DROP TABLE {private}.feature_profile;
+DROP TABLE {private}.gate;
 DROP TABLE {private}.k_candidate;
 DROP TABLE {private}.segment;
 DROP TABLE {private}.version;

@@ -7,12 +7,14 @@ from typing import Any
 
 from segjob import console
 from segjob.commands.database import open_database
-from segjob.commands.show import print_segments, silhouette_sentence
+from segjob.commands.show import print_gates, print_segments, silhouette_sentence
 from segjob.config import Settings
-from segjob.errors import SegjobError, Stopped
+from segjob.errors import GateRefused, SegjobError, Stopped
+from segjob.job.gates import refusals
 from segjob.job.run import run
 from segjob.job.task import Order
 from segjob.progress import Progress
+from segjob.records import GateResult
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,9 @@ def run_all(settings: Settings, wanted: Wanted) -> tuple[list[dict[str, Any]], i
     results, exit_code = [], 0
     for name in wanted.names:
         try:
-            results.append(run(database, settings, name, order, Progress(name)))
+            result = run(database, settings, name, order, Progress(name))
+            results.append(result)
+            exit_code = max(exit_code, complain_of_refusal(result))
         except SegjobError as error:
             if len(wanted.names) == 1 or isinstance(error, Stopped):
                 raise
@@ -44,6 +48,18 @@ def run_all(settings: Settings, wanted: Wanted) -> tuple[list[dict[str, Any]], i
             results.append({"segmentation": name, **console.failure(error)})
             exit_code = max(exit_code, error.exit_code)
     return results, exit_code
+
+
+def complain_of_refusal(result: dict[str, Any]) -> int:
+    """Say which gates refused the version, or would have; returns the exit code."""
+    found = refusals([GateResult(**gate) for gate in result["gates"]])
+    if not found:
+        return 0
+    name, version_id = result["segmentation"], result["version_id"]
+    kept = f"version {version_id} is kept as rejected" if version_id else "a run would be rejected"
+    refused = GateRefused(f"segmentation {name}: {kept}, and what was published stays; {found}")
+    console.complain(refused)
+    return refused.exit_code
 
 
 def print_results(results: list[dict[str, Any]]) -> None:
@@ -62,5 +78,6 @@ def print_result(result: dict[str, Any]) -> None:
     )
     print(f"inertia {console.number(result['inertia'])}, {silhouette_sentence(result['silhouette'])}")
     print_segments(result["segments"])
+    print_gates(result["gates"])
     for change in result.get("changes", []):
         print(f"would change: {change}")

@@ -30,6 +30,7 @@ def print_version(found: dict[str, Any]) -> None:
     )
     print(f"inertia {console.number(found['inertia'])}, {silhouette_sentence(silhouette)}")
     print_segments(found["segments"])
+    print_gates(found["gates"])
     for segment in found["segments"]:
         print_explanation(segment)
 
@@ -58,6 +59,13 @@ def print_segments(segments: list[dict[str, Any]]) -> None:
         for segment in segments
     ]
     console.table("", columns, rows)
+
+
+def print_gates(gates: list[dict[str, Any]]) -> None:
+    """A row a gate that is switched on."""
+    columns = ("gate", "value", "warn", "refuse", "result")
+    if gates:
+        console.table("", columns, [[gate[column] for column in columns] for gate in gates])
 
 
 def print_explanation(segment: dict[str, Any]) -> None:

@@ -33,11 +33,6 @@ NOT_YET = (
     NotYet("database.source_url", "this release reads the customers from database.url"),
     NotYet(f"{ANY_SEGMENTATION}.parallel_safe", "this release reads a view or query in one stream"),
     NotYet(f"{ANY_SEGMENTATION}.watermark", "this release has no `segjob score`; remove the key"),
-    NotYet(
-        f"{ANY_SEGMENTATION}.gates",
-        "this release does not evaluate gates; remove the key",
-        lambda gates: any(getattr(gates, name) is not None for name in gates.model_fields_set),
-    ),
     NotYet(f"{ANY_SEGMENTATION}.drift", "this release has no `segjob score`; remove the key"),
     NotYet(f"{ANY_SEGMENTATION}.keep_versions", "this release keeps every version; remove the key"),
     NotYet(f"{ANY_SEGMENTATION}.history", "this release keeps no history; say false or remove the key"),

@@ -208,12 +208,23 @@ class Segmentation(Model, json_schema_extra=ONE_ORIGIN):
 
     def config_hash(self) -> str:
         """Return 16 hexadecimal digits that change exactly when something changes that changes the segments."""
+        return digest({**self._scope(), **{name: getattr(self, name) for name in ("params", "key", "seed")}})
+
+    def scope_hash(self) -> str:
+        """Return the same of what has to be equal for two versions to be compared by gates."""
+        return digest(self._scope())
+
+    def _scope(self) -> dict[str, Any]:
         count = self.n_clusters
-        identity = {
-            **{name: getattr(self, name) for name in ("source", "where", "params", "key", "seed")},
+        return {
+            "source": self.source,
             "query": self.query_text,
+            "where": self.where,
             "features": [asdict(spec) for spec in self.feature_specs()],
             "n_clusters": [count.min, count.max] if isinstance(count, ClusterRange) else count,
         }
-        canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), default=str)
-        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def digest(identity: Mapping[str, Any]) -> str:
+    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]

@@ -34,7 +34,7 @@ def result_document(version: Version, fit: Fit, status: str, progress: Progress,
             "stages": [asdict(stage) for stage in version.stages],
         },
         "segments": segments_document(version),
-        "gates": [],
+        "gates": [asdict(gate) for gate in version.gates],
         "warnings": warnings,
         "seconds": progress.seconds(),
     }

@@ -1,7 +1,8 @@
-"""The run from top to bottom: lock, read, fit, label, score, write, publish."""
+"""The run from top to bottom: lock, read, fit, label, score, write, ask the gates, publish."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -10,13 +11,16 @@ import pyarrow as pa
 
 from segjob.job.customers import Customers, read_customers
 from segjob.job.document import changes, result_document
-from segjob.job.publishing import make_visible
+from segjob.job.gates import evaluate, measure
+from segjob.job.gates import warnings as warnings_of
+from segjob.job.publishing import conclude
 from segjob.job.recording import Record, recorded
 from segjob.job.task import Order, Task, open_task
 from segjob.postgres.candidates import store_candidates
 from segjob.postgres.connect import Database
+from segjob.postgres.gates import published_basis
 from segjob.postgres.locks import Lock, fit_lock
-from segjob.postgres.runs import finish_run, start_run
+from segjob.postgres.runs import start_run
 from segjob.postgres.versions import load_published, next_version, store_version
 from segjob.postgres.write import Part, completing, drop_orphans, new_part
 from segjob.progress import Progress
@@ -29,7 +33,9 @@ if TYPE_CHECKING:
 
 
 def run(database: Database, settings: Settings, name: str, order: Order, progress: Progress) -> dict[str, Any]:
-    """Make a version of a segmentation, and publish it unless the order says otherwise; returns `run --json`.
+    """Make a version of a segmentation, and publish it unless a gate or the order says otherwise.
+
+    Returns `run --json`; a version that a gate refused is no error here, its status says `rejected`.
 
     Raises
     ------
@@ -65,13 +71,12 @@ def execute(task: Task, lock: Lock, record: Record) -> dict[str, Any]:
     record.warnings += task.warned(fitted.warnings)
     lock.verify()
     version, part = write(task, lock, customers, fitted, record)
-    if task.order.publish:
-        version = make_visible(task, lock, part, version, record)
+    version = conclude(task, lock, part, version, record)
     return result_document(version, fitted.fit, version.status, task.progress, record.warnings)
 
 
 def rehearse(task: Task) -> dict[str, Any]:
-    """Do all but write, and tell what would change."""
+    """Do all but write, and tell what would change, and what the gates would say of it."""
     load_torch()
     record = Record(0)
     customers = read(task, record)
@@ -82,6 +87,9 @@ def rehearse(task: Task) -> dict[str, Any]:
     version = score(task, customers, fitted, only_label(task, customers, fitted), 0, None, record)
     with task.database.begin() as connection:
         published = load_published(connection, task.name)
+        basis = published_basis(connection, task.name)
+    version = replace(version, gates=evaluate(task.segmentation.gates, measure(version, basis, None)))
+    record.warnings += task.warned(warnings_of(version.gates))
     document = result_document(version, fitted.fit, "dry_run", task.progress, record.warnings)
     return {**document, "run_id": None, "version_id": None, "changes": changes(published, version)}
 
@@ -133,9 +141,6 @@ def write(task: Task, lock: Lock, customers: Customers, fitted: Fitted, record: 
             store_version(connection, version)
             if fitted.choice:
                 store_candidates(connection, task.name, record.run_id, fitted.choice.candidates)
-            if not task.order.publish:
-                values = record.columns(task.progress)
-                finish_run(connection, record.run_id, "succeeded", version_id=version_id, exit_code=0, **values)
     return version, part
 
 

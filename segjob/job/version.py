@@ -68,6 +68,7 @@ def build_version(task: Task, identity: Identity, customers: Customers, fitted: 
         calinski_harabasz=calinski_harabasz(summary, centers),
         seed=task.segmentation.seed,
         config_hash=task.segmentation.config_hash(),
+        scope_hash=task.segmentation.scope_hash(),
         stages=fitted.fit.stages,
         model=Model(plan.columns, plan.grid_exponent, ids, centers),
         segments=segments(

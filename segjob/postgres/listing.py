@@ -60,7 +60,8 @@ def show(session: Session, schemas: Schemas, segmentation: str, version_id: int 
         raise no_version(segmentation, version_id)
     silhouettes = {name: score_in(found, name) for name in ("silhouette", "squared_silhouette")}
     identity = {"segmentation": segmentation, "version_id": found["version_id"]}
-    return {**found, **silhouettes, "segments": rows(session, schemas, "show_segments", **identity)}
+    segments, gates = (rows(session, schemas, name, **identity) for name in ("show_segments", "show_gates"))
+    return {**found, **silhouettes, "segments": segments, "gates": gates}
 
 
 def score_in(found: dict[str, Any], name: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 
 import psycopg
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from segjob.errors import TryAgain
 from segjob.postgres.connect import Database, translated
@@ -53,12 +54,23 @@ def fit_lock(database: Database, segmentation: str) -> Iterator[Lock]:
 
 
 @contextmanager
-def hold_lock(database: Database, segmentation: str, purpose: str) -> Iterator[Lock]:
-    """Hold one of the segmentation's locks in a session of its own, until the block ends."""
+def hold_lock(database: Database, segmentation: str, purpose: str, patience: float = 0.0) -> Iterator[Lock]:
+    """Hold one of the segmentation's locks in a session of its own, until the block ends.
+
+    Parameters
+    ----------
+    patience : seconds for which to ask again while another has it; nobody queues behind who asks
+    """
     name = f"segjob/{database.schemas.private}/{segmentation}/{purpose}"
     with closing(database.open()) as session:
-        with translated():
-            take(session, name)
+        for attempt in Retrying(
+            stop=stop_after_delay(patience),
+            wait=wait_random_exponential(multiplier=0.1, max=1.0),
+            retry=retry_if_exception_type(TryAgain),
+            reraise=True,
+        ):
+            with attempt, translated():
+                take(session, name)
         try:
             yield Lock(name, session)
         finally:

@@ -108,6 +108,8 @@ version = Table(
     Column("label_churn", Double),
     required("seed", BigInteger),
     required("config_hash", Text),
+    Column("scope_hash", Text, nullable=False, server_default=""),
+    Column("gated", Boolean, nullable=False, server_default="false"),
     required("grid_exponent", Integer),
     required("stages", JSONB),
     PrimaryKeyConstraint("segmentation", "version_id"),
@@ -158,6 +160,22 @@ k_candidate = Table(
     CheckConstraint("n_clusters > 0"),
     Index("k_candidate_segmentation", "segmentation", "run_id"),
     comment="The numbers of segments that a run tried, with the scores of each.",
+)
+
+gate = Table(
+    "gate",
+    metadata,
+    required("segmentation", Text),
+    required("version_id", Integer),
+    required("gate", Text),
+    Column("value", Double),
+    Column("warn", Double),
+    Column("refuse", Double),
+    required("result", Text),
+    PrimaryKeyConstraint("segmentation", "version_id", "gate"),
+    ForeignKeyConstraint(["segmentation", "version_id"], VERSION_KEY),
+    CheckConstraint("result IN ('passed', 'warned', 'refused', 'skipped')"),
+    comment="What each gate measured of each version, and what followed from it.",
 )
 
 feature_profile = Table(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Row, func, insert, select
 
+from segjob.postgres.gates import load_gates
 from segjob.postgres.listing import no_version
 from segjob.postgres.tables import centroid, feature_profile, published, sample_row, segment, version
 from segjob.records import Centroid, Model, ModelColumn, SampleRow, Score, Segment, Stage, Version
@@ -52,6 +53,7 @@ def version_row(fitted: Version) -> dict[str, Any]:
         "calinski_harabasz": fitted.calinski_harabasz,
         "seed": fitted.seed,
         "config_hash": fitted.config_hash,
+        "scope_hash": fitted.scope_hash,
         "grid_exponent": fitted.model.grid_exponent,
         "stages": [asdict(stage) for stage in fitted.stages],
     }
@@ -146,6 +148,8 @@ def load_version(connection: Connection, segmentation: str, version_id: int | No
         sample=load_sample(connection, segmentation, row.version_id),
         status=row.status,
         published_at=row.published_at,
+        scope_hash=row.scope_hash,
+        gates=load_gates(connection, segmentation, row.version_id),
     )
 
 

@@ -173,10 +173,12 @@ def suggested(candidates: Sequence[Candidate]) -> str:
 
 def making(version: Version) -> tuple[Table, ...]:
     """How the model was made, as tables."""
+    asked = (tables.gates_table(version),) if version.gates else ()
     return (
         tables.features_table(version),
         tables.constants_table(version),
         tables.population_table(version),
         tables.stages_table(version),
+        *asked,
         tables.provenance_table(version),
     )

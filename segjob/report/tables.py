@@ -235,11 +235,17 @@ def stages_table(version: Version) -> Table:
     return Table("Stages of the fit (the inertia is that of the customers a stage saw)", columns, rows)
 
 
+def gates_table(version: Version) -> Table:
+    rows = tuple((gate.gate, gate.value, gate.warn, gate.refuse, gate.result) for gate in version.gates)
+    return Table("What the gates measured", ("Gate", "Measured", "Warns at", "Refuses at", "Result"), rows)
+
+
 def provenance_table(version: Version) -> Table:
     parent = "none" if version.parent_version_id is None else str(version.parent_version_id)
     published = moment(version.published_at) if version.published_at else "not published"
     rows = (
         ("Version", str(version.version_id)),
+        ("Status", version.status),
         ("Parent version", parent),
         ("Run", str(version.run_id)),
         ("Data as of", moment(version.data_as_of)),

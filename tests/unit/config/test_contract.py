@@ -15,7 +15,7 @@ import yaml
 
 from segjob.config import config_schema
 from segjob.config.rules import NOT_YET
-from segjob.config.segmentation import ClusterRange
+from segjob.config.segmentation import ClusterRange, Gate, Gates
 from segjob.records import FeatureSpec, SourceSpec
 from tests.unit.config.conftest import Project, shop
 
@@ -64,7 +64,7 @@ segmentations:
     keep_versions: 12
     history: true
 """
-LATER = ("watermark", "gates", "drift", "keep_versions", "history")
+LATER = ("watermark", "drift", "keep_versions", "history")
 
 
 @pytest.fixture
@@ -97,6 +97,11 @@ def test_the_example_is_read_except_for_what_comes_later(project: Project, monke
     assert isinstance(loaded.n_clusters, ClusterRange)
     assert (list(loaded.n_clusters.numbers), loaded.least_clusters) == ([*range(3, 13)], 3)
     assert loaded.seed == 42
+    assert loaded.gates == Gates(
+        min_customers=Gate(refuse=100),
+        min_silhouette=Gate(warn=0.25, refuse=0.1),
+        min_segment_share=Gate(refuse=0.001),
+    )
     assert (loaded.names, loaded.colors) == ({1: "Big spenders"}, {1: "#1b9e77"})
 
 
@@ -115,10 +120,6 @@ SETTING_LATER_KEYS = [
     (
         {"database": {"source_url": "postgresql://h/db"}, **shop()},
         "segjob.yaml: database.source_url: not yet: this release reads the customers from database.url",
-    ),
-    (
-        shop(gates={"min_silhouette": {"warn": 0.1}}),
-        f"{SHOP}.gates: not yet: this release does not evaluate gates; remove the key",
     ),
     (shop(drift={}), f"{SHOP}.drift: not yet: this release has no `segjob score`; remove the key"),
     (shop(watermark="updated_at"), f"{SHOP}.watermark: not yet: this release has no `segjob score`; remove the key"),
@@ -145,8 +146,6 @@ def test_every_key_of_a_later_release_is_tested() -> None:
     [
         {"database": {"source_url": ""}, **shop()},
         {"database": {"source_url": None}, **shop()},
-        shop(gates={}),
-        shop(gates={"min_silhouette": None, "max_label_churn": None}),
         shop(watermark=None),
         shop(history=False),
         shop(parallel_safe=False),

@@ -255,6 +255,16 @@ def test_what_changes_no_segment_keeps_the_hash(segmentation: Any, keys: dict[st
     assert segmentation(**keys).config_hash() == segmentation().config_hash()
 
 
+@pytest.mark.parametrize(
+    "keys", [{"source": "public.other"}, {"where": "active"}, {"features": ["age"]}, {"n_clusters": 7}]
+)
+def test_versions_can_be_compared_while_source_filter_features_and_number_are_the_same(
+    segmentation: Any, keys: dict[str, Any]
+) -> None:
+    assert segmentation(**keys).scope_hash() != segmentation().scope_hash()
+    assert segmentation(seed=1, params={"a": 1}, names={1: "Big"}).scope_hash() == segmentation().scope_hash()
+
+
 def test_a_query_has_the_same_hash_wherever_it_is_written(project: Project, segmentation: Any) -> None:
     (project.folder / "q.sql").write_text("SELECT 1")
     in_a_file = segmentation("source", query_file="q.sql").config_hash()
