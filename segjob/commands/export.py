@@ -14,7 +14,7 @@ import pyarrow.parquet
 
 from segjob.commands.database import opened
 from segjob.config import Settings
-from segjob.errors import ConfigurationError, UsageError
+from segjob.errors import ConfigurationError, DataError, UsageError
 from segjob.postgres.export import read_labels
 from segjob.postgres.queries import Names
 from segjob.postgres.shapes import stored_keys
@@ -30,6 +30,8 @@ def export(settings: Settings, name: str, version_id: int | None, out: Path) -> 
         raise UsageError(f"--out {out}: the file must end in .csv or .parquet")
     with opened(settings, name) as (database, connection):
         version = load_version(connection, name, version_id)
+        if version.status == "pruned":
+            raise DataError(f"the labels of {name} version {version.version_id} were pruned; its centroids are kept")
         part = Part(Names(database.schemas, name), version.version_id, stored_keys(connection, name))
     with read_labels(database, part) as batches:
         n_rows = write_batches(batches, out)

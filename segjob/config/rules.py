@@ -34,7 +34,6 @@ NOT_YET = (
     NotYet(f"{ANY_SEGMENTATION}.parallel_safe", "this release reads a view or query in one stream"),
     NotYet(f"{ANY_SEGMENTATION}.watermark", "this release has no `segjob score`; remove the key"),
     NotYet(f"{ANY_SEGMENTATION}.drift", "this release has no `segjob score`; remove the key"),
-    NotYet(f"{ANY_SEGMENTATION}.keep_versions", "this release keeps every version; remove the key"),
     NotYet(f"{ANY_SEGMENTATION}.history", "this release keeps no history; say false or remove the key"),
 )
 

@@ -13,7 +13,6 @@ from segjob.postgres.gates import published_basis, reject, store_gates
 from segjob.postgres.locks import Lock, hold_lock
 from segjob.postgres.publish import analyze_labels, attach, publish
 from segjob.postgres.queries import Names
-from segjob.postgres.retention import detach_old
 from segjob.postgres.runs import finish_run
 from segjob.postgres.write import Part
 from segjob.records import Version
@@ -59,10 +58,7 @@ def keep_back(task: Task, version: Version, record: Record) -> Version:
 
 
 def make_visible(task: Task, locks: tuple[Lock, ...], part: Part, version: Version, record: Record) -> Version:
-    """Attach the labels, and move the pointer. Older versions than the parent go out of the planner's sight first."""
-    if task.order.prune:
-        keep = {part.version_id, version.parent_version_id or part.version_id}
-        record.warnings += task.warned(detach_old(task.database, part.names, keep))
+    """Attach the labels, and move the pointer."""
     attach(task.database, part)
     for lock in locks:
         lock.verify()

@@ -13,6 +13,7 @@ from segjob.job.customers import Customers, read_customers
 from segjob.job.document import changes, result_document
 from segjob.job.gates import evaluate, measure
 from segjob.job.gates import warnings as warnings_of
+from segjob.job.pruning import prune_after
 from segjob.job.publishing import conclude
 from segjob.job.recording import Record, recorded
 from segjob.job.task import Order, Task, open_task
@@ -72,6 +73,8 @@ def execute(task: Task, lock: Lock, record: Record) -> dict[str, Any]:
     lock.verify()
     version, part = write(task, lock, customers, fitted, record)
     version = conclude(task, lock, part, version, record)
+    if task.order.prune and version.status == "published":
+        prune_after(task, record)
     return result_document(version, fitted.fit, version.status, task.progress, record.warnings)
 
 

@@ -17,8 +17,8 @@ from segjob.errors import ConfigurationError, NotPermitted
 from segjob.postgres import tables
 from segjob.postgres.connect import Database, Schemas
 from segjob.postgres.queries import Names, literal, query, quote, sql
+from segjob.postgres.removal import refuse_dependents, remove_objects
 from segjob.postgres.shapes import REVISION, Shape, current_revision, has_version_table, stored_shape
-from segjob.postgres.write import loose_parts
 from segjob.shipped import migrations_dir
 
 OURS = "segjob: "
@@ -75,10 +75,7 @@ def remove_segmentations(connection: Connection, schemas: Schemas) -> None:
     for segmentation in connection.execute(select(tables.segmentation.c.segmentation)).scalars().all():
         names = Names(schemas, segmentation)
         refuse_dependents(connection, names)
-        parts = [f"{quote(schemas.private)}.{quote(part)}" for part in loose_parts(connection, names)]
-        statements = [*sql("drop_views", **names.identifiers()), *sql("drop_label_table", **names.identifiers())]
-        for statement in [*statements, *(one for part in parts for one in sql("drop_part", part=part))]:
-            connection.execute(text(statement))
+        remove_objects(connection, names)
 
 
 def bring_up_to_date(connection: Connection, schemas: Schemas, shapes: Sequence[Shape], grants: Grants) -> list[str]:
@@ -182,16 +179,6 @@ def refuse_new_key(connection: Connection, shape: Shape) -> None:
         raise ConfigurationError(
             f"segmentation {shape.segmentation}: the name or type of its key changed, and it has versions under "
             "the old key; give the segmentation with the new key another name"
-        )
-
-
-def refuse_dependents(connection: Connection, names: Names) -> None:
-    """Never take somebody's view along."""
-    dependents = connection.execute(query("dependent_objects"), {"relations": list(names.views)}).scalars().all()
-    if dependents:
-        raise ConfigurationError(
-            f"{', '.join(dependents)} depends on the views of segmentation {names.segmentation}, which must be made "
-            "anew; drop it, run `segjob migrate`, and create it again"
         )
 
 

@@ -31,3 +31,8 @@ def finish_run(connection: Connection, run_id: int, status: str, **values: Any) 
     """Say how a run ended, once: what happens after it was published does not undo that. `values` are its columns."""
     ended = update(run).where(run.c.run_id == run_id, run.c.status == "running")
     connection.execute(ended.values(status=status, finished_at=func.clock_timestamp(), **values))
+
+
+def add_warnings(connection: Connection, run_id: int, warnings: list[str]) -> None:
+    """Keep with a run what was noticed after it had ended, such as while old versions were pruned."""
+    connection.execute(update(run).where(run.c.run_id == run_id).values(warnings=run.c.warnings.concat(warnings)))

@@ -64,7 +64,7 @@ segmentations:
     keep_versions: 12
     history: true
 """
-LATER = ("watermark", "drift", "keep_versions", "history")
+LATER = ("watermark", "drift", "history")
 
 
 @pytest.fixture
@@ -123,7 +123,6 @@ SETTING_LATER_KEYS = [
     ),
     (shop(drift={}), f"{SHOP}.drift: not yet: this release has no `segjob score`; remove the key"),
     (shop(watermark="updated_at"), f"{SHOP}.watermark: not yet: this release has no `segjob score`; remove the key"),
-    (shop(keep_versions=12), f"{SHOP}.keep_versions: not yet: this release keeps every version; remove the key"),
     (shop(history=True), f"{SHOP}.history: not yet: this release keeps no history; say false or remove the key"),
     (
         shop(parallel_safe=True),
@@ -165,8 +164,8 @@ def test_a_later_key_is_refused_from_the_environment_too(project: Project, monke
 
 def test_a_later_key_of_any_segmentation_is_refused(project: Project) -> None:
     content = shop(seed=1)
-    content["segmentations"]["mall"] = {**content["segmentations"]["shop"], "keep_versions": 3}
-    assert project.refusal(content).startswith("segjob.yaml: segmentations.mall.keep_versions: not yet: ")
+    content["segmentations"]["mall"] = {**content["segmentations"]["shop"], "watermark": "updated_at"}
+    assert project.refusal(content).startswith("segjob.yaml: segmentations.mall.watermark: not yet: ")
 
 
 # The schema

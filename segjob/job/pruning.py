@@ -1,0 +1,64 @@
+"""Old versions lose their labels: by a command, or when a run has published."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from segjob.errors import DatabaseUnavailable, NotPermitted, TryAgain
+from segjob.job.recording import Record, recorded
+from segjob.job.task import Task
+from segjob.postgres.connect import Database
+from segjob.postgres.locks import hold_lock
+from segjob.postgres.queries import Names
+from segjob.postgres.retention import Pruned, prune
+from segjob.postgres.runs import add_warnings, finish_run, start_run
+from segjob.postgres.shapes import check_up_to_date
+from segjob.progress import Progress
+
+if TYPE_CHECKING:
+    from segjob.config import Settings
+
+
+def prune_versions(database: Database, settings: Settings, name: str, progress: Progress) -> dict[str, Any]:
+    """Prune one segmentation by itself, in a run of its own; returns `prune --json`."""
+    segmentation = settings.segmentation(name)
+    with database.begin() as connection:
+        check_up_to_date(connection, database.schemas)
+    with hold_lock(database, name, "prune"):
+        with database.begin() as connection:
+            record = Record(start_run(connection, name, "prune", segmentation.config_hash(), {}))
+        with recorded(database, record, progress):
+            pruned = prune(database, Names(database.schemas, name), segmentation.keep_versions)
+            record.warnings += said(progress, pruned)
+            with database.begin() as connection:
+                finish_run(connection, record.run_id, "succeeded", exit_code=0, **record.columns(progress))
+    return {
+        "segmentation": name,
+        "run_id": record.run_id,
+        "status": "succeeded",
+        "keep_versions": segmentation.keep_versions,
+        "pruned": list(pruned.versions),
+        "warnings": record.warnings,
+    }
+
+
+def prune_after(task: Task, record: Record) -> None:
+    """Prune after a publication, which nothing that happens here takes back: what is in the way makes a warning."""
+    with task.progress.timing("publish"):
+        try:
+            pruned = prune(task.database, task.names, task.segmentation.keep_versions)
+            found = said(task.progress, pruned)
+            if pruned.versions:
+                task.progress.log("dropped the labels of old versions", versions=list(pruned.versions))
+        except (TryAgain, DatabaseUnavailable, NotPermitted) as error:
+            found = task.warned([f"old versions were not pruned: {error}"])
+        record.warnings += found
+        if found:
+            with task.database.begin() as connection:
+                add_warnings(connection, record.run_id, found)
+
+
+def said(progress: Progress, pruned: Pruned) -> list[str]:
+    for sentence in pruned.warnings:
+        progress.warn(sentence)
+    return list(pruned.warnings)

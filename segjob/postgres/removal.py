@@ -1,0 +1,85 @@
+"""The end of a segmentation: its views, tables and books."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, func, select, text
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from segjob.errors import ConfigurationError, TryAgain
+from segjob.postgres.connect import Database
+from segjob.postgres.queries import Names, query, quote, sql
+from segjob.postgres.tables import metadata, run, version
+from segjob.postgres.write import loose_parts
+
+ANEW = "which must be made anew; drop it, run `segjob migrate`, and create it again"
+GONE = "which are to go; drop it first"
+REMOVE_DEADLINE = 30.0  # seconds of short attempts until a reader's lock is given up on
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a segmentation consists of."""
+
+    versions: int
+    runs: int
+    views: tuple[str, ...]
+
+
+def contents(connection: Connection, names: Names) -> Contents:
+    """Count what would go."""
+    n_versions, n_runs = (
+        connection.execute(
+            select(func.count()).select_from(table).filter_by(segmentation=names.segmentation)
+        ).scalar_one()
+        for table in (version, run)
+    )
+    return Contents(n_versions, n_runs, names.views)
+
+
+def remove_segmentation(database: Database, names: Names, deadline: float = REMOVE_DEADLINE) -> None:
+    """Remove all objects of a segmentation and all rows about it in one transaction. Readers never queue for long.
+
+    Raises
+    ------
+    ConfigurationError
+        Somebody's view depends on ours.
+    TryAgain
+        Somebody held one of the objects for the whole deadline; nothing is gone.
+    """
+    for attempt in Retrying(
+        stop=stop_after_delay(deadline),
+        wait=wait_random_exponential(multiplier=0.2, max=3.0),
+        retry=retry_if_exception_type(TryAgain),
+        reraise=True,
+    ):
+        with attempt, database.begin() as connection:
+            connection.execute(query("lock_timeout"))
+            refuse_dependents(connection, names, GONE)
+            remove_objects(connection, names)
+            remove_books(connection, names)
+
+
+def remove_objects(connection: Connection, names: Names) -> None:
+    """The views and tables; who depends on them has been asked for."""
+    parts = [f"{quote(names.schemas.private)}.{quote(part)}" for part in loose_parts(connection, names)]
+    statements = [*sql("drop_views", **names.identifiers()), *sql("drop_label_table", **names.identifiers())]
+    for statement in [*statements, *(one for part in parts for one in sql("drop_part", part=part))]:
+        connection.execute(text(statement))
+
+
+def remove_books(connection: Connection, names: Names) -> None:
+    """Every row that speaks of the segmentation, in every table that has such rows."""
+    for table in reversed(metadata.sorted_tables):
+        if "segmentation" in table.c:
+            connection.execute(delete(table).filter_by(segmentation=names.segmentation))
+
+
+def refuse_dependents(connection: Connection, names: Names, way_out: str = ANEW) -> None:
+    """Never take somebody's view along."""
+    dependents = connection.execute(query("dependent_objects"), {"relations": list(names.views)}).scalars().all()
+    if dependents:
+        raise ConfigurationError(
+            f"{', '.join(dependents)} depends on the views of segmentation {names.segmentation}, {way_out}"
+        )
