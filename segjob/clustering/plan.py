@@ -87,7 +87,8 @@ def plan_features(
     drafts = place(drafted_columns(specs, families, survey, population))
     clustered = [draft for draft in drafts if draft.column.position is not None]
     exponent = smallest_exponent(max(draft.reach for draft in clustered))
-    warnings = (*constant_warnings(drafts), *unscaled_warnings(clustered), *coarse_warnings(clustered, exponent))
+    constant = constant_warnings(drafts, survey.n_rows)
+    warnings = (*constant, *unscaled_warnings(clustered), *coarse_warnings(clustered, exponent))
     return FeaturePlan(tuple(draft.column for draft in drafts), exponent, warnings)
 
 
@@ -183,9 +184,13 @@ def place(drafts: list[Draft]) -> list[Draft]:
     ]
 
 
-def constant_warnings(drafts: list[Draft]) -> list[str]:
-    constant = dict.fromkeys(draft.column.column for draft in drafts if draft.is_constant)
-    return [f"column {name} is the same for every customer and was left out of the clustering" for name in constant]
+def constant_warnings(drafts: list[Draft], n_rows: int) -> list[str]:
+    constant = {draft.column.column: draft.column.n_missing == n_rows for draft in drafts if draft.is_constant}
+    return [
+        f"column {name} {'has no value for any' if missing else 'is the same for every'} customer"
+        " and was left out of the clustering"
+        for name, missing in constant.items()
+    ]
 
 
 def unscaled_warnings(clustered: list[Draft]) -> list[str]:
