@@ -28,7 +28,7 @@ ANALYZE ONLY {relation}
 -- name: attach_part
 -- The partition is complete before anyone can see it; its CHECK has done its work then.
 ALTER TABLE {label} ATTACH PARTITION {part} FOR VALUES IN ({version_id});
-ALTER TABLE {part} DROP CONSTRAINT version_bound
+ALTER TABLE {part} DROP CONSTRAINT IF EXISTS version_bound
 
 -- name: drop_part
 DROP TABLE IF EXISTS {part}
@@ -46,6 +46,16 @@ SELECT EXISTS (
     SELECT FROM pg_catalog.pg_inherits
     WHERE inhparent = pg_catalog.to_regclass(:label) AND inhrelid = pg_catalog.to_regclass(:part)
 )
+
+-- name: part_state
+-- Whether the table of a version is there, and whether a detach of it stands still on its way: its rows have vanished
+-- from the label table then, and it can not be attached.
+SELECT
+    pg_catalog.to_regclass(:part) IS NOT NULL AS present,
+    EXISTS (
+        SELECT FROM pg_catalog.pg_inherits
+        WHERE inhrelid = pg_catalog.to_regclass(:part) AND inhdetachpending
+    ) AS half_detached
 
 -- name: loose_parts
 -- Tables of one segmentation's versions that are not attached.

@@ -146,6 +146,23 @@ CREATE TABLE {private}.gate (
 );
 COMMENT ON TABLE {private}.gate IS 'What each gate measured of each version, and what followed from it.';
 
+CREATE TABLE {private}.transition (
+    segmentation text NOT NULL,
+    from_version_id integer NOT NULL,
+    to_version_id integer NOT NULL,
+    from_segment_id integer,
+    to_segment_id integer,
+    n_customers bigint NOT NULL,
+    n_features_moved bigint,
+    n_model_moved bigint,
+    FOREIGN KEY (segmentation, from_version_id) REFERENCES {private}.version,
+    FOREIGN KEY (segmentation, to_version_id) REFERENCES {private}.version,
+    CHECK (from_segment_id IS NOT NULL OR to_segment_id IS NOT NULL)
+);
+CREATE INDEX transition_versions ON {private}.transition (segmentation, from_version_id, to_version_id);
+COMMENT ON TABLE {private}.transition IS
+    'How many customers went from which segment to which, between two versions.';
+
 CREATE TABLE {private}.feature_profile (
     segmentation text NOT NULL,
     version_id integer NOT NULL,
@@ -226,6 +243,8 @@ CREATE TABLE {private}.publication (
     version_id integer NOT NULL,
     published_at timestamptz NOT NULL,
     run_id bigint NOT NULL REFERENCES {private}.run,
+    forced boolean NOT NULL DEFAULT false,
+    reason text,
     PRIMARY KEY (segmentation, publication),
     FOREIGN KEY (segmentation, version_id) REFERENCES {private}.version
 );
@@ -307,7 +326,7 @@ COMMENT ON COLUMN {public}.run.kind IS 'run, score, choose_k, publish, rollback,
 COMMENT ON COLUMN {public}.run.status IS 'running, succeeded, rejected, failed, stopped or lost.';
 COMMENT ON COLUMN {public}.run.started_at IS 'When it got the lock.';
 COMMENT ON COLUMN {public}.run.finished_at IS 'When it ended; NULL while it runs.';
-COMMENT ON COLUMN {public}.run.version_id IS 'The version it made; NULL if none.';
+COMMENT ON COLUMN {public}.run.version_id IS 'The version it made or published; NULL if none.';
 COMMENT ON COLUMN {public}.run.rows_read IS 'Customers read from the source.';
 COMMENT ON COLUMN {public}.run.rows_labelled IS 'Customers that got a label.';
 COMMENT ON COLUMN {public}.run.seconds IS 'Seconds by phase.';
@@ -316,7 +335,8 @@ COMMENT ON COLUMN {public}.run.exit_code IS 'The exit code of the command.';
 COMMENT ON COLUMN {public}.run.error IS 'Why it failed.';
 COMMENT ON COLUMN {public}.run.program_version IS 'The release of segjob that ran.';
 COMMENT ON COLUMN {public}.run.config_hash IS 'Equal for equal settings.';
-COMMENT ON COLUMN {public}.run.params IS 'The parameters bound into the query.';
+COMMENT ON COLUMN {public}.run.params IS
+    'The parameters bound into the query; of publish and rollback, what was asked for.';
 
 CREATE VIEW {public}.gate AS
 SELECT segmentation, version_id, gate, value, warn, refuse, result FROM {private}.gate;
@@ -328,6 +348,26 @@ COMMENT ON COLUMN {public}.gate.value IS 'What it measured; NULL when there was 
 COMMENT ON COLUMN {public}.gate.warn IS 'Where it warns; NULL if nowhere.';
 COMMENT ON COLUMN {public}.gate.refuse IS 'Where it refuses; NULL if nowhere.';
 COMMENT ON COLUMN {public}.gate.result IS 'passed, warned, refused, or skipped where there was nothing to measure.';
+
+CREATE VIEW {public}.transition AS
+SELECT
+    segmentation, from_version_id, to_version_id, from_segment_id, to_segment_id, n_customers,
+    n_features_moved, n_model_moved
+FROM {private}.transition;
+COMMENT ON VIEW {public}.transition IS
+    'segjob: how many customers went from which segment to which, from version to version.';
+COMMENT ON COLUMN {public}.transition.segmentation IS 'The name of the segmentation.';
+COMMENT ON COLUMN {public}.transition.from_version_id IS 'The version before.';
+COMMENT ON COLUMN {public}.transition.to_version_id IS 'The version after.';
+COMMENT ON COLUMN {public}.transition.from_segment_id IS
+    'Their segment in the version before; NULL for those who had none there.';
+COMMENT ON COLUMN {public}.transition.to_segment_id IS
+    'Their segment in the version after; NULL for those who have none there.';
+COMMENT ON COLUMN {public}.transition.n_customers IS 'How many customers.';
+COMMENT ON COLUMN {public}.transition.n_features_moved IS
+    'How many of them the model before gives another segment today, for their features changed; NULL if not known.';
+COMMENT ON COLUMN {public}.transition.n_model_moved IS
+    'How many of them the two models see differently today; NULL if not known.';
 
 CREATE VIEW {public}.k_candidate AS
 SELECT
@@ -358,6 +398,7 @@ COMMENT ON COLUMN {public}.k_candidate.suggested IS
 
 DROP = """
 DROP VIEW {public}.k_candidate;
+DROP VIEW {public}.transition;
 DROP VIEW {public}.gate;
 DROP VIEW {public}.run;
 DROP VIEW {public}.version;
@@ -367,6 +408,7 @@ DROP TABLE {private}.published;
 DROP TABLE {private}.sample_row;
 DROP TABLE {private}.centroid;
 DROP TABLE {private}.feature_profile;
+DROP TABLE {private}.transition;
 DROP TABLE {private}.gate;
 DROP TABLE {private}.k_candidate;
 DROP TABLE {private}.segment;

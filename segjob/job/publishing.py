@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 from segjob.errors import TryAgain
+from segjob.job.comparing import compare_with
 from segjob.job.gates import evaluate, measure, refusals, refused, warnings
 from segjob.job.recording import Record
 from segjob.job.task import Task
 from segjob.postgres.connect import Database
-from segjob.postgres.gates import published_basis, reject, store_gates
+from segjob.postgres.gates import basis_of, reject, store_gates
 from segjob.postgres.locks import Lock, hold_lock
-from segjob.postgres.publish import analyze_labels, attach, publish
+from segjob.postgres.publish import Move, analyze_labels, attach, overtaken, pointer_of, publish
 from segjob.postgres.queries import Names
 from segjob.postgres.runs import finish_run
+from segjob.postgres.transitions import store_transitions
 from segjob.postgres.write import Part
-from segjob.records import Version
+from segjob.records import Comparison, Version
 
 PATIENCE = 60.0  # seconds that a fit, which may have taken an hour, waits for who publishes right now
 
@@ -23,7 +25,9 @@ PATIENCE = 60.0  # seconds that a fit, which may have taken an hour, waits for w
 def conclude(task: Task, lock: Lock, part: Part, version: Version, record: Record) -> Version:
     """Ask the gates; then publish the version, keep it back, or reject it. Nobody else publishes meanwhile."""
     with task.progress.phase("publish"), hold_lock(task.database, task.name, "publish", PATIENCE) as publishing:
-        version = judge(task, version)
+        check_parent(task, part, version)
+        catch_up(task, part)
+        version = judge(task, version, compare_with(task.database, version.parent_version_id, part, carried=True))
         record.warnings += task.warned(warnings(version.gates))
         if refused(version.gates):
             return turn_away(task, version, record)
@@ -32,13 +36,27 @@ def conclude(task: Task, lock: Lock, part: Part, version: Version, record: Recor
         return make_visible(task, (lock, publishing), part, version, record)
 
 
-def judge(task: Task, version: Version) -> Version:
-    """The same version with what the gates say of it."""
+def check_parent(task: Task, part: Part, version: Version) -> None:
+    """Who is not to be published anyway need not be compared."""
     with task.database.begin() as connection:
-        published = published_basis(connection, task.name)
-        measured = measure(version, published, None)
+        pointer = pointer_of(connection, task.name)
+    if task.order.publish and (pointer and pointer.version_id) != version.parent_version_id:
+        raise overtaken(part)
+
+
+def catch_up(task: Task, part: Part) -> None:
+    """Label with the new model whom `segjob score` labelled since the snapshot. There is no `score` yet."""
+
+
+def judge(task: Task, version: Version, comparison: Comparison | None) -> Version:
+    """The same version with what the gates say of it, stored with who moved since its parent."""
+    churn, parent = comparison and comparison.label_churn, version.parent_version_id
+    with task.database.begin() as connection:
+        measured = measure(version, basis_of(connection, task.name, parent), churn)
         version = replace(version, gates=evaluate(task.segmentation.gates, measured))
-        store_gates(connection, version)
+        store_gates(connection, version, churn)
+        if parent is not None and comparison is not None:
+            store_transitions(connection, task.name, parent, version.version_id, comparison)
     return version
 
 
@@ -63,7 +81,8 @@ def make_visible(task: Task, locks: tuple[Lock, ...], part: Part, version: Versi
     for lock in locks:
         lock.verify()
     finished = record.columns(task.progress)
-    published_at = publish(task.database, part, record.run_id, version.parent_version_id, finished)
+    move = Move(part, "run", record.run_id, version.parent_version_id)
+    published_at = publish(task.database, move, finished).published_at
     record.warnings += task.warned(analyze(task.database, task.names))
     return replace(version, status="published", published_at=published_at)
 

@@ -19,7 +19,7 @@ from segjob.job.recording import Record, recorded
 from segjob.job.task import Order, Task, open_task
 from segjob.postgres.candidates import store_candidates
 from segjob.postgres.connect import Database
-from segjob.postgres.gates import published_basis
+from segjob.postgres.gates import basis_of
 from segjob.postgres.locks import Lock, fit_lock
 from segjob.postgres.runs import start_run
 from segjob.postgres.versions import load_published, next_version, store_version
@@ -90,7 +90,7 @@ def rehearse(task: Task) -> dict[str, Any]:
     version = score(task, customers, fitted, only_label(task, customers, fitted), 0, None, record)
     with task.database.begin() as connection:
         published = load_published(connection, task.name)
-        basis = published_basis(connection, task.name)
+        basis = basis_of(connection, task.name, published and published.version_id)
     version = replace(version, gates=evaluate(task.segmentation.gates, measure(version, basis, None)))
     record.warnings += task.warned(warnings_of(version.gates))
     document = result_document(version, fitted.fit, "dry_run", task.progress, record.warnings)

@@ -5,29 +5,28 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from segjob.postgres.runs import finish_run
-from segjob.postgres.tables import gate, published, version
+from segjob.postgres.tables import gate, version
 from segjob.records import Basis, GateResult, Version
 
 
-def published_basis(connection: Connection, segmentation: str) -> Basis | None:
-    """What a new version is compared with; None before the first publication."""
-    same = (version.c.segmentation == published.c.segmentation) & (version.c.version_id == published.c.version_id)
-    wanted = select(version.c.version_id, version.c.n_customers, version.c.scope_hash).join(published, same)
-    row = connection.execute(wanted.where(published.c.segmentation == segmentation)).one_or_none()
+def basis_of(connection: Connection, segmentation: str, version_id: int | None) -> Basis | None:
+    """What a new version is compared with; None where there is no version before it."""
+    c = version.c
+    wanted = select(c.version_id, c.n_customers, c.scope_hash)
+    row = connection.execute(wanted.where(c.segmentation == segmentation, c.version_id == version_id)).one_or_none()
     return Basis(*row) if row else None
 
 
-def store_gates(connection: Connection, judged: Version) -> None:
-    """Write down what the gates measured, in the place of what they measured of this version before."""
+def store_gates(connection: Connection, judged: Version, label_churn: float | None) -> None:
+    """Write down what the gates measured; from now on it is known that they were asked."""
     identity = {"segmentation": judged.segmentation, "version_id": judged.version_id}
-    connection.execute(delete(gate).where(*(gate.c[name] == value for name, value in identity.items())))
     if judged.gates:
         connection.execute(insert(gate), [identity | asdict(result) for result in judged.gates])
     ours = (version.c[name] == value for name, value in identity.items())
-    connection.execute(update(version).where(*ours).values(gated=True))
+    connection.execute(update(version).where(*ours).values(gated=True, label_churn=label_churn))
 
 
 def load_gates(connection: Connection, segmentation: str, version_id: int) -> tuple[GateResult, ...]:

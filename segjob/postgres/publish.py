@@ -3,20 +3,73 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import Connection, insert, text, update
+from sqlalchemy import Connection, insert, select, text, update
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from segjob.errors import TryAgain
 from segjob.postgres.connect import Database
 from segjob.postgres.queries import Names, query, quote, sql
 from segjob.postgres.runs import finish_run
-from segjob.postgres.tables import publication, version
+from segjob.postgres.tables import publication, published, version
+from segjob.postgres.transitions import store_transitions
 from segjob.postgres.write import Part
+from segjob.records import Comparison
 
 ATTACH_DEADLINE = 60.0  # seconds of short attempts until a reader's lock is given up on
+
+Kind = Literal["run", "score", "publish", "rollback"]
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """What is published now, under the number of its publication."""
+
+    version_id: int
+    publication: int
+
+
+@dataclass(frozen=True)
+class Move:
+    """One move of the pointer that somebody asks for.
+
+    Attributes
+    ----------
+    run_id : also the fencing number: a later publication has a larger one
+    before : the version that gives way; the pointer moves only if it is still there
+    comparison : who moves with it, to be stored; None if there is nothing before, or it is stored already
+    forced, reason : why a version is published that a gate refused
+    """
+
+    part: Part
+    kind: Kind
+    run_id: int
+    before: int | None
+    comparison: Comparison | None = None
+    forced: bool = False
+    reason: str | None = None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {"segmentation": self.part.names.segmentation, "version_id": self.part.version_id}
+
+
+@dataclass(frozen=True)
+class Published:
+    """A move that was made."""
+
+    publication: int
+    published_at: datetime
+
+
+def pointer_of(connection: Connection, segmentation: str) -> Pointer | None:
+    """What is published, None before the first publication."""
+    wanted = select(published.c.version_id, published.c.publication)
+    row = connection.execute(wanted.where(published.c.segmentation == segmentation)).one_or_none()
+    return Pointer(*row) if row else None
 
 
 def attach(database: Database, part: Part, deadline: float = ATTACH_DEADLINE) -> None:
@@ -25,7 +78,7 @@ def attach(database: Database, part: Part, deadline: float = ATTACH_DEADLINE) ->
     Raises
     ------
     TryAgain
-        Somebody held the label table for the whole deadline; the version stays staged.
+        Somebody held the label table for the whole deadline; the version stays as it is.
     """
     for attempt in Retrying(
         stop=stop_after_delay(deadline),
@@ -44,9 +97,7 @@ def is_attached(connection: Connection, part: Part) -> bool:
     return bool(connection.execute(query("is_attached"), tables).scalar_one())
 
 
-def publish(
-    database: Database, part: Part, run_id: int, parent_version_id: int | None, finished: dict[str, Any]
-) -> datetime:
+def publish(database: Database, move: Move, finished: dict[str, Any]) -> Published:
     """Move the pointer, mark the versions, finish the run, tell listeners: all of it or nothing.
 
     Parameters
@@ -60,49 +111,49 @@ def publish(
     """
     with database.begin() as connection:
         connection.execute(query("lock_timeout"))
-        number, published_at = move_pointer(connection, part, run_id, parent_version_id)
-        mark_versions(connection, part, parent_version_id, published_at)
-        identity = {"segmentation": part.names.segmentation, "version_id": part.version_id}
-        connection.execute(
-            insert(publication).values(
-                **identity, publication=number, kind="run", published_at=published_at, run_id=run_id
-            )
-        )
-        finish_run(connection, run_id, "succeeded", version_id=part.version_id, exit_code=0, **finished)
-        connection.execute(query("notify"), {"payload": json.dumps(identity | {"publication": number})})
-    return published_at
+        done = move_pointer(connection, move)
+        mark_versions(connection, move, done.published_at)
+        log_publication(connection, move, done)
+        finish_run(connection, move.run_id, "succeeded", version_id=move.part.version_id, exit_code=0, **finished)
+        payload = json.dumps(move.identity | {"publication": done.publication})
+        connection.execute(query("notify"), {"payload": payload})
+    return done
 
 
-def move_pointer(
-    connection: Connection, part: Part, run_id: int, parent_version_id: int | None
-) -> tuple[int, datetime]:
-    """Compare and swap; returns the number and the time of the publication."""
-    arguments = {
-        "segmentation": part.names.segmentation,
-        "version_id": part.version_id,
-        "parent_version_id": parent_version_id,
-        "run_id": run_id,
-    }
-    statement = query("move_pointer", private=quote(part.names.schemas.private))
+def move_pointer(connection: Connection, move: Move) -> Published:
+    """Compare and swap."""
+    arguments = move.identity | {"parent_version_id": move.before, "run_id": move.run_id}
+    statement = query("move_pointer", private=quote(move.part.names.schemas.private))
     moved = connection.execute(statement, arguments).one_or_none()
     if moved is None:
-        raise TryAgain(
-            f"segmentation {part.names.segmentation}: another version was published since this run began; "
-            f"version {part.version_id} stays staged"
-        )
-    return moved.publication, moved.published_at
+        raise overtaken(move.part)
+    return Published(moved.publication, moved.published_at)
 
 
-def mark_versions(connection: Connection, part: Part, parent_version_id: int | None, published_at: datetime) -> None:
-    ours = version.c.segmentation == part.names.segmentation
-    connection.execute(
-        update(version).where(ours, version.c.version_id == parent_version_id).values(status="superseded")
+def overtaken(part: Part) -> TryAgain:
+    return TryAgain(
+        f"segmentation {part.names.segmentation}: another version was published since this run began; "
+        f"version {part.version_id} was not, and is kept"
     )
+
+
+def mark_versions(connection: Connection, move: Move, published_at: datetime) -> None:
+    ours = version.c.segmentation == move.part.names.segmentation
+    connection.execute(update(version).where(ours, version.c.version_id == move.before).values(status="superseded"))
     connection.execute(
         update(version)
-        .where(ours, version.c.version_id == part.version_id)
+        .where(ours, version.c.version_id == move.part.version_id)
         .values(status="published", published_at=published_at)
     )
+
+
+def log_publication(connection: Connection, move: Move, done: Published) -> None:
+    """The row of the publication, and who moved with it."""
+    values = {"kind": move.kind, "run_id": move.run_id, "forced": move.forced, "reason": move.reason}
+    connection.execute(insert(publication).values(**move.identity, **asdict(done), **values))
+    if move.before is not None and move.comparison is not None:
+        names = move.part.names
+        store_transitions(connection, names.segmentation, move.before, move.part.version_id, move.comparison)
 
 
 def analyze_labels(database: Database, names: Names) -> None:

@@ -178,6 +178,24 @@ gate = Table(
     comment="What each gate measured of each version, and what followed from it.",
 )
 
+transition = Table(
+    "transition",
+    metadata,
+    required("segmentation", Text),
+    required("from_version_id", Integer),
+    required("to_version_id", Integer),
+    Column("from_segment_id", Integer),
+    Column("to_segment_id", Integer),
+    required("n_customers", BigInteger),
+    Column("n_features_moved", BigInteger),
+    Column("n_model_moved", BigInteger),
+    ForeignKeyConstraint(["segmentation", "from_version_id"], VERSION_KEY),
+    ForeignKeyConstraint(["segmentation", "to_version_id"], VERSION_KEY),
+    CheckConstraint("from_segment_id IS NOT NULL OR to_segment_id IS NOT NULL"),
+    Index("transition_versions", "segmentation", "from_version_id", "to_version_id"),
+    comment="How many customers went from which segment to which, between two versions.",
+)
+
 feature_profile = Table(
     "feature_profile",
     metadata,
@@ -281,6 +299,8 @@ publication = Table(
     required("version_id", Integer),
     required("published_at", timestamptz),
     Column("run_id", BigInteger, ForeignKey("$private.run.run_id"), nullable=False),
+    Column("forced", Boolean, nullable=False, server_default="false"),
+    Column("reason", Text),
     PrimaryKeyConstraint("segmentation", "publication"),
     ForeignKeyConstraint(["segmentation", "version_id"], VERSION_KEY),
     CheckConstraint("kind IN ('run', 'score', 'publish', 'rollback')"),

@@ -193,6 +193,21 @@ def key_column(values: pa.Array) -> Column:
     return numbers
 
 
+# What is there
+
+
+@dataclass(frozen=True)
+class PartState:
+    """What there is of the table of a version; who finds it half detached can neither read nor attach it."""
+
+    present: bool
+    half_detached: bool
+
+
+def part_state(connection: Connection, part: Part) -> PartState:
+    return PartState(*connection.execute(query("part_state"), {"part": part.table}).one())
+
+
 # What is left behind
 
 
