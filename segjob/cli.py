@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from segjob import __version__, cli_retention, console
+from segjob import __version__, cli_publishing, cli_retention, console
 from segjob.errors import SegjobError, Stopped, UsageError
 from segjob.options import (
     All,
@@ -290,6 +290,7 @@ def export(
     console.show(written, as_json, lambda d: print(f"{d['file']}: {d['n_customers']:,} customers"))
 
 
+app.add_typer(cli_publishing.app)
 app.add_typer(cli_retention.app)
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from segjob.errors import DatabaseUnavailable, NotPermitted, TryAgain
 from segjob.job.recording import Record, recorded
-from segjob.job.task import Task
 from segjob.postgres.connect import Database
 from segjob.postgres.locks import hold_lock
 from segjob.postgres.queries import Names
@@ -42,19 +41,21 @@ def prune_versions(database: Database, settings: Settings, name: str, progress: 
     }
 
 
-def prune_after(task: Task, record: Record) -> None:
+def prune_after(database: Database, names: Names, keep_versions: int, record: Record, progress: Progress) -> None:
     """Prune after a publication, which nothing that happens here takes back: what is in the way makes a warning."""
-    with task.progress.timing("publish"):
+    with progress.timing("publish"):
         try:
-            pruned = prune(task.database, task.names, task.segmentation.keep_versions)
-            found = said(task.progress, pruned)
+            pruned = prune(database, names, keep_versions)
             if pruned.versions:
-                task.progress.log("dropped the labels of old versions", versions=list(pruned.versions))
+                progress.log("dropped the labels of old versions", versions=list(pruned.versions))
+            found = list(pruned.warnings)
         except (TryAgain, DatabaseUnavailable, NotPermitted) as error:
-            found = task.warned([f"old versions were not pruned: {error}"])
+            found = [f"old versions were not pruned: {error}"]
+        for sentence in found:
+            progress.warn(sentence)
         record.warnings += found
         if found:
-            with task.database.begin() as connection:
+            with database.begin() as connection:
                 add_warnings(connection, record.run_id, found)
 
 

@@ -40,7 +40,8 @@ def check_parent(task: Task, part: Part, version: Version) -> None:
     """Who is not to be published anyway need not be compared."""
     with task.database.begin() as connection:
         pointer = pointer_of(connection, task.name)
-    if task.order.publish and (pointer and pointer.version_id) != version.parent_version_id:
+    published = pointer.version_id if pointer else None
+    if task.order.publish and published != version.parent_version_id:
         raise overtaken(part)
 
 
@@ -50,7 +51,7 @@ def catch_up(task: Task, part: Part) -> None:
 
 def judge(task: Task, version: Version, comparison: Comparison | None) -> Version:
     """The same version with what the gates say of it, stored with who moved since its parent."""
-    churn, parent = comparison and comparison.label_churn, version.parent_version_id
+    churn, parent = comparison.label_churn if comparison else None, version.parent_version_id
     with task.database.begin() as connection:
         measured = measure(version, basis_of(connection, task.name, parent), churn)
         version = replace(version, gates=evaluate(task.segmentation.gates, measured))

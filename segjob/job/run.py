@@ -74,7 +74,7 @@ def execute(task: Task, lock: Lock, record: Record) -> dict[str, Any]:
     version, part = write(task, lock, customers, fitted, record)
     version = conclude(task, lock, part, version, record)
     if task.order.prune and version.status == "published":
-        prune_after(task, record)
+        prune_after(task.database, task.names, task.segmentation.keep_versions, record, task.progress)
     return result_document(version, fitted.fit, version.status, task.progress, record.warnings)
 
 
@@ -90,7 +90,7 @@ def rehearse(task: Task) -> dict[str, Any]:
     version = score(task, customers, fitted, only_label(task, customers, fitted), 0, None, record)
     with task.database.begin() as connection:
         published = load_published(connection, task.name)
-        basis = basis_of(connection, task.name, published and published.version_id)
+        basis = basis_of(connection, task.name, published.version_id if published else None)
     version = replace(version, gates=evaluate(task.segmentation.gates, measure(version, basis, None)))
     record.warnings += task.warned(warnings_of(version.gates))
     document = result_document(version, fitted.fit, "dry_run", task.progress, record.warnings)

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, delete, select, text, update
 from segjob.errors import TryAgain
 from segjob.postgres.connect import Database
 from segjob.postgres.locks import hold_lock
+from segjob.postgres.publications import version_before
 from segjob.postgres.queries import Names, query, quote, sql
 from segjob.postgres.tables import publication, published, sample_row, version
 
@@ -91,7 +92,7 @@ def surplus_versions(connection: Connection, segmentation: str, keep_versions: i
     """Versions that are to lose their labels, the oldest first; staged and rejected ones count like any other."""
     labelled = select(version.c.version_id).where(version.c.segmentation == segmentation, version.c.status != "pruned")
     newest_first = connection.execute(labelled.order_by(version.c.version_id.desc())).scalars().all()
-    shown = visible_versions(connection, segmentation)
+    shown = {*visible_versions(connection, segmentation), version_before(connection, segmentation)}
     return [version_id for version_id in reversed(newest_first[keep_versions:]) if version_id not in shown]
 
 
