@@ -308,15 +308,6 @@ class GateResult:
 
 
 @dataclass(frozen=True)
-class Basis:
-    """What gates need to know of the published version; `scope_hash` tells whether the two can be compared."""
-
-    version_id: int
-    n_customers: int
-    scope_hash: str
-
-
-@dataclass(frozen=True)
 class Version:
     """The result of a successful fit."""
 
@@ -383,6 +374,16 @@ class Comparison:
     def n_stayed(self) -> int:
         """Customers with the same segment in both."""
         return sum(one.n_customers for one in self.transitions if one.from_segment_id == one.to_segment_id)
+
+    @property
+    def n_came(self) -> int:
+        """Customers with a segment in the second version only."""
+        return sum(one.n_customers for one in self.transitions if one.from_segment_id is None)
+
+    @property
+    def n_left(self) -> int:
+        """Customers with a segment in the first version only."""
+        return sum(one.n_customers for one in self.transitions if one.to_segment_id is None)
 
     @property
     def label_churn(self) -> float | None:

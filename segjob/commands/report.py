@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from segjob.commands.database import opened
 from segjob.config import Settings
 from segjob.postgres.candidates import load_candidates
 from segjob.postgres.queries import query
-from segjob.postgres.versions import load_version
+from segjob.postgres.transitions import load_transitions
+from segjob.postgres.versions import load_segments, load_version
+from segjob.records import Version
+from segjob.report.moved import Flow
 from segjob.report.page import render, write
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 
 def report(settings: Settings, name: str, version_id: int | None, out: Path) -> dict[str, Any]:
@@ -19,5 +25,13 @@ def report(settings: Settings, name: str, version_id: int | None, out: Path) -> 
         version = load_version(connection, name, version_id)
         candidates = load_candidates(connection, name, version.run_id)
         now = connection.execute(query("server_time")).scalar_one()
-    write(render(version, generated_at=now, candidates=candidates), out)
+        flow = load_flow(connection, version)
+    write(render(version, generated_at=now, candidates=candidates, flow=flow), out)
     return {"segmentation": name, "version_id": version.version_id, "file": str(out)}
+
+
+def load_flow(connection: Connection, version: Version) -> Flow | None:
+    """Who moved since the parent; None for a first version, and where nothing was stored."""
+    name, parent = version.segmentation, version.parent_version_id
+    found = load_transitions(connection, name, parent, version.version_id) if parent else None
+    return Flow(parent, load_segments(connection, name, parent), found) if parent and found else None

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from segjob.records import Basis, GateResult, Verdict, Version
+from segjob.records import GateResult, Verdict, Version
 
 if TYPE_CHECKING:
     from segjob.config.segmentation import Gate, Gates
+    from segjob.postgres.gates import Basis
 
 LEAST = ("min_customers", "min_silhouette", "min_segment_share")
 """Gates that refuse under their bound; the others refuse from it on."""

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
 from segjob.postgres.runs import finish_run
 from segjob.postgres.tables import gate, version
-from segjob.records import Basis, GateResult, Version
+from segjob.records import GateResult, Version
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What gates need to know of the published version; `scope_hash` tells whether the two can be compared."""
+
+    version_id: int
+    n_customers: int
+    scope_hash: str
 
 
 def basis_of(connection: Connection, segmentation: str, version_id: int | None) -> Basis | None:

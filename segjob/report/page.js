@@ -29,6 +29,7 @@
         hoverlabel: { align: "left", bgcolor: color("--ground"), bordercolor: color("--muted"), font: { color: color("--ink") } },
       },
       data: {
+        sankey: [{ textfont: { color: color("--ink") } }],
         scatter: [{ marker: { line: { color: color("--ground") } } }],
         heatmap: [{ textfont: { color: color("--ink") }, colorbar: { title: { font: title.font } } }],
       },

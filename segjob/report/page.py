@@ -18,6 +18,7 @@ from markupsafe import Markup
 from segjob import __version__
 from segjob.errors import ConfigurationError, TryAgain
 from segjob.records import Candidate, Version
+from segjob.report.moved import Flow
 from segjob.report.sections import counted, key_figures, making, sections
 from segjob.report.wording import moment, written
 
@@ -25,7 +26,13 @@ HERE = Path(__file__).parent
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def render(version: Version, *, generated_at: datetime | None = None, candidates: Sequence[Candidate] = ()) -> str:
+def render(
+    version: Version,
+    *,
+    generated_at: datetime | None = None,
+    candidates: Sequence[Candidate] = (),
+    flow: Flow | None = None,
+) -> str:
     """One HTML page about a version, which opens without a network and holds nothing that is not in the record.
 
     The same arguments give the same page.
@@ -35,13 +42,14 @@ def render(version: Version, *, generated_at: datetime | None = None, candidates
     version : what the job stored
     generated_at : said at the foot of the page; nothing is said when None
     candidates : the numbers of segments that were tried; drawn when there are at least two
+    flow : who moved since the parent version; drawn where there is one
 
     Raises
     ------
     ConfigurationError
         plotly is not installed.
     """
-    figures = sections(version, candidates)
+    figures = sections(version, candidates, flow)
     scripts = [plotly_script(), (HERE / "page.js").read_text("utf-8")]
     return template().render(
         version=version,

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from segjob.records import Candidate, Score, Version
-from segjob.report import customers, elbow, explanation, figures, tables
+from segjob.report import customers, elbow, explanation, figures, moved, tables
 from segjob.report.drawing import Figure
+from segjob.report.moved import Flow
 from segjob.report.projection import Projection, clustered_columns, project
 from segjob.report.tables import Table
-from segjob.report.wording import basis_text, number, silhouette_text, written
+from segjob.report.wording import Share, basis_text, number, silhouette_text, written
 
 NO_FEATURE = "Every feature is constant, so there is nothing to draw here."
 NO_SAMPLE = "This version kept no sampled customers, so there is nothing to draw here."
@@ -59,11 +60,13 @@ def written_or_none(value: float | None) -> str:
     return "none" if value is None else written(value)
 
 
-def sections(version: Version, candidates: Sequence[Candidate]) -> tuple[Section, ...]:
-    """The figures in the order of the page; those against the number of segments only where several were tried."""
+def sections(version: Version, candidates: Sequence[Candidate], flow: Flow | None = None) -> tuple[Section, ...]:
+    """The figures in the order of the page; the last two only where there is something to compare."""
     found = [customers_section(version), sizes_section(version), silhouettes_section(version), heat_section(version)]
     if any(segment.rule for segment in version.segments):
         found.append(rules_section(version))
+    if flow is not None:
+        found.append(flow_section(version, flow))
     if len(candidates) > 1:
         found.append(elbow_section(version, candidates))
     return tuple(found)
@@ -151,6 +154,20 @@ def rules_section(version: Version) -> Section:
         "finds, both counted over all labelled customers. The labels are the segments; a rule describes them."
     )
     return Section("rules", "Rules", lead, tables=(explanation.rules_table(version),))
+
+
+def flow_section(version: Version, flow: Flow) -> Section:
+    before, found = flow.from_version_id, flow.comparison
+    churn = "" if found.label_churn is None else f" ({written(Share(found.label_churn))} of those in both)"
+    lead = (
+        f"From version {before}, which was published when this one was made, on the left, to this one on the right. "
+        f"{number(found.n_stayed)} customers stay in their segment, {number(found.n_shared - found.n_stayed)} change "
+        f"it{churn}, {number(found.n_came)} came and {number(found.n_left)} left."
+    )
+    label = f"Flow of customers from the segments of version {before} to the {counted(version)} of this one"
+    return Section(
+        "flow", "Who moved", lead, label, moved.flow_figure(version, flow), (moved.flow_table(version, flow),)
+    )
 
 
 def elbow_section(version: Version, candidates: Sequence[Candidate]) -> Section:

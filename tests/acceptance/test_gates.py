@@ -146,7 +146,9 @@ def test_a_rejected_version_can_be_looked_at_and_the_next_run_is_compared_with_t
     assert {"gate": "min_customers", "value": 200, "warn": None, "refuse": 201, "result": "refused"} in shown["gates"]
     assert "refused" in succeed("show", "mall", "2")
     succeed("report", "mall", "2", "--out", "rejected.html")
-    assert "min_customers" in (tmp_path / "rejected.html").read_text()
+    page = (tmp_path / "rejected.html").read_text()
+    assert "min_customers" in page
+    assert "Customers from version 1 to this one" in page
     assert document("export", "mall", "2", "--out", "rejected.csv")["n_customers"] == 200
     configure({"mall": MALL})
     assert document("run", "mall")["status"] == "published"

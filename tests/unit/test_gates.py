@@ -9,7 +9,8 @@ import pytest
 
 from segjob.config.segmentation import Gate, Gates
 from segjob.job.gates import Measured, evaluate, measure, refusals, refused, volume_change, warnings
-from segjob.records import Basis, Version
+from segjob.postgres.gates import Basis
+from segjob.records import Version
 from tests.unit.report.records_by_hand import shop_version
 
 OFF: dict[str, Any] = dict.fromkeys(Gates.model_fields)
