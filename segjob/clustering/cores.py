@@ -1,14 +1,15 @@
 """Work on the sample by several cores at once.
 
 Torch's own threads wait for one another after every small step, which gains little on cores that are idle and loses
-much on cores that are not. So rows or starts are split into as many parts as
-torch has threads, each part is worked on by one, and the results, which are exact, are put together.
+much on cores that are not. So rows or starts are split into as many parts as torch has threads, each part is worked on
+by one, and the results, which are exact, are put together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial, reduce
 from typing import TypeVar
 
@@ -40,6 +41,8 @@ def row_parts(rows: Tensor) -> Sequence[Tensor]:
     return rows.chunk(max(min(torch.get_num_threads(), len(rows) // LEAST_ROWS), 1))
 
 
-def tally_at_once(rows: Tensor, centers: np.ndarray) -> Tally:
+def tally_at_once(rows: Tensor, centers: np.ndarray, squares: int | None = None) -> Tally:
     """`tally` by several cores."""
-    return reduce(Tally.merge, at_once(partial(tally, centers=centers), row_parts(rows)))
+    of_part = None if squares is None else 0
+    found = reduce(Tally.merge, at_once(partial(tally, centers=centers, squares=of_part), row_parts(rows)))
+    return found if squares is None else replace(found, squares=squares)

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from segjob.clustering.cores import tally_at_once
 from segjob.clustering.minibatch import MiniBatchKMeans
-from segjob.clustering.nearest import as_rows, resolve_device, tally
+from segjob.clustering.nearest import as_rows, resolve_device
 from segjob.clustering.passes import (
     Settled,
     exact_passes,
@@ -162,7 +163,7 @@ def cold_fit(
     centers, n_minibatches, batch_stages = learn_rest(rows[START_ROWS:], start, unit)
     if to_beat is not None and tally_all(population, centers, device).inertia[0] > COLD_CAN_WIN * to_beat:
         return None
-    centers = centers[largest_first(centers, tally(rows, centers[None]).counts[0])]
+    centers = centers[largest_first(centers, tally_at_once(rows, centers[None]).counts[0])]
     settled = ordered_passes(rows[:START_ROWS], population, centers, device)
     stages = (*start_stages(start, unit), *batch_stages, pass_stage("full_passes", settled, population.n_rows, unit))
     return Candidate(settled, stages, n_minibatches, warm=False)
@@ -176,8 +177,9 @@ def learn_rest(rest: Tensor, start: Start, unit: float) -> tuple[np.ndarray, int
     batches = torch.split(rest, BATCH_ROWS)
     for batch in batches:
         model.partial_fit(batch)
-    before, after = (tally(rest, centers[None]).inertia[0] for centers in (start.centers, model.cluster_centers_))
-    stage = Stage("minibatches", len(rest), len(batches), before * unit**2, after * unit**2)
+    before = tally_at_once(rest, start.centers[None])
+    after = tally_at_once(rest, model.cluster_centers_[None], before.squares)
+    stage = Stage("minibatches", len(rest), len(batches), before.inertia[0] * unit**2, after.inertia[0] * unit**2)
     return model.cluster_centers_, len(batches), [stage]
 
 

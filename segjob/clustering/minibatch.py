@@ -37,9 +37,9 @@ class MiniBatchKMeans:
         self.device, _ = resolve_device(device)
 
     def begin(self, centers: np.ndarray, seen: Tally) -> MiniBatchKMeans:
-        """Go on from centres (k, d) and the tally of the rows that they are the means of."""
-        self.cluster_centers_ = centers
-        self.counts_, self.sums_ = seen.counts[0], seen.sums[0]
+        """Go on from centres (k, d) and the sums and counts of the rows that they are the means of."""
+        self._seen = seen
+        self.cluster_centers_, self.counts_ = centers, seen.counts[0]
         return self
 
     def partial_fit(self, X: np.ndarray | Tensor) -> MiniBatchKMeans:
@@ -48,11 +48,9 @@ class MiniBatchKMeans:
         if not hasattr(self, "cluster_centers_"):
             start = find_start(rows, self.n_clusters, self.generator)
             return self.begin(start.centers, start.tally)
-        found = tally(rows, self.cluster_centers_[None])
-        self.counts_, self.sums_ = self.counts_ + found.counts[0], self.sums_ + found.sums[0]
-        seen = Tally((0,), self.counts_[None], self.sums_[None])
-        self.cluster_centers_ = means(seen, self.cluster_centers_[None])[0]
-        return self
+        found = tally(rows, self.cluster_centers_[None], squares=0)
+        seen = found.merge(self._seen)
+        return self.begin(means(seen)[0], seen)
 
     def predict(self, X: np.ndarray | Tensor) -> np.ndarray:
         """The index of the nearest centre, (n,) int64; ties go to the lowest."""

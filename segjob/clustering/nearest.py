@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from segjob.clustering.grid import HALF
-
-BLOCK_ELEMENTS = 2**19  # of the largest temporary, 4 MB, which the caches still like
+BLOCK_ELEMENTS = 2**17  # of the largest temporary, 1 MB, which a core's own cache still likes
+FARTHER = 2.0**60  # than any squared distance
 LARGEST_BLOCK = 2**16  # rows
 
 
@@ -70,47 +70,65 @@ class Tally:
 
     Attributes
     ----------
-    inertia : R integers, squared grid units
+    centers : (R, k, d) int64
     counts : (R, k) int64
     sums : (R, k, d) int64, of the members' coordinates
+    squares : of all coordinates of the rows, in sum; a Python integer
     """
 
-    inertia: tuple[int, ...]
+    centers: np.ndarray
     counts: np.ndarray
     sums: np.ndarray
+    squares: int
+
+    @cached_property
+    def inertia(self) -> tuple[int, ...]:
+        """R integers, squared grid units: for rows x of centres c, the sum of |x|² - 2 c x + |c|²."""
+        centers, sums, counts = (values.astype(object) for values in (self.centers, self.sums, self.counts))
+        nearer = (centers * (2 * sums - counts[..., None] * centers)).sum(axis=(1, 2))
+        return tuple(self.squares - one for one in nearer.tolist())
 
     def merge(self, other: Tally) -> Tally:
-        inertia = tuple(mine + theirs for mine, theirs in zip(self.inertia, other.inertia, strict=True))
-        return Tally(inertia, self.counts + other.counts, self.sums + other.sums)
+        """The tally of the rows of both, with the same centres."""
+        squares = self.squares + other.squares
+        return Tally(self.centers, self.counts + other.counts, self.sums + other.sums, squares)
 
     def one(self, index: int) -> Tally:
         """The tally of one set of centres, R = 1."""
         chosen = slice(index, index + 1)
-        return Tally(self.inertia[chosen], self.counts[chosen], self.sums[chosen])
+        return Tally(self.centers[chosen], self.counts[chosen], self.sums[chosen], self.squares)
+
+    def take(self, positions: np.ndarray) -> Tally:
+        """The same with the centres of each set in another order; those left out have no members."""
+        return Tally(self.centers[:, positions], self.counts[:, positions], self.sums[:, positions], self.squares)
 
 
-def tally(rows: Tensor, centers: np.ndarray) -> Tally:
+def tally(rows: Tensor, centers: np.ndarray, squares: int | None = None) -> Tally:
     """Give every row to its nearest centre.
 
     Parameters
     ----------
     rows : (n, d) whole numbers
     centers : (R, k, d) int64
+    squares : of the rows' coordinates, in sum, where that is known
     """
     n_sets, n_clusters, n_columns = centers.shape
     stacked = torch.from_numpy(centers.reshape(-1, n_columns)).to(rows.device, torch.float64)  # (R * k, d)
-    halves = torch.zeros(2, n_sets, dtype=torch.int64, device=rows.device)
     counts = torch.zeros(n_sets, n_clusters, dtype=torch.float64, device=rows.device)
     sums = torch.zeros(len(stacked), n_columns, dtype=torch.float64, device=rows.device)
     for block in row_blocks(rows, len(stacked)):
         scores = center_scores(block, stacked).view(n_sets, n_clusters, -1)
-        lowest, members, members_counted = memberships(scores)
-        squared = (lowest + squared_norms(block)).to(torch.int64)  # (R, b)
-        halves += torch.stack([(squared >> 32).sum(1), (squared & (HALF - 1)).sum(1)])
+        _, members, members_counted = memberships(scores)
         counts += members_counted
         sums += members.view(len(stacked), -1) @ block
-    inertia = tuple(high * HALF + low for high, low in zip(*halves.tolist(), strict=True))
-    return Tally(inertia, whole(counts), whole(sums).reshape(centers.shape))
+    known = sum_of_squares(rows) if squares is None else squares
+    return Tally(centers, whole(counts), whole(sums).reshape(centers.shape), known)
+
+
+def sum_of_squares(rows: Tensor) -> int:
+    """Of all coordinates, exactly."""
+    blocks = row_blocks(rows, max(rows.shape[1], 1))
+    return sum(int((block * block).to(torch.int64).sum()) for block in blocks)
 
 
 def whole(values: Tensor) -> np.ndarray:
@@ -129,7 +147,7 @@ def center_scores(rows: Tensor, centers: Tensor) -> Tensor:
 def memberships(scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The lowest scores (R, n), a 1 where they are (R, k, n), the first of equals only, and the counts (R, k)."""
     lowest = scores.amin(dim=1)
-    members = (scores == lowest[:, None]).to(torch.float64)
+    members = torch.eq(scores, lowest[:, None], out=torch.empty_like(scores))
     counts = members.sum(2)
     if int(counts.sum()) == lowest.numel():
         return lowest, members, counts
@@ -163,13 +181,14 @@ def assign(rows: Tensor, centers: np.ndarray) -> Assignment:
 
 
 def two_nearest(rows: Tensor, centers: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    scores, norms = center_scores(rows, centers), squared_norms(rows)
-    lowest, index = scores.min(dim=0)
+    scores, norms = center_scores(rows, centers)[None], squared_norms(rows)
+    positions = torch.arange(len(centers), dtype=torch.float64, device=rows.device)
+    lowest, members, _ = memberships(scores)
+    index = positions @ members[0]
     if len(centers) == 1:
-        return index, lowest + norms, torch.full_like(index, -1), torch.zeros_like(lowest)
-    scores.scatter_(0, index[None], torch.inf)
-    second, runner_up = scores.min(dim=0)
-    return index, lowest + norms, runner_up, second + norms
+        return index, lowest[0] + norms, torch.full_like(index, -1), torch.zeros_like(index)
+    second, runners_up, _ = memberships(scores.add_(members, alpha=FARTHER))
+    return index, lowest[0] + norms, positions @ runners_up[0], second[0] + norms
 
 
 def squared_distances(rows: Tensor, centers: Tensor) -> Tensor:

@@ -88,8 +88,7 @@ def ordered_passes(sample: Tensor, population: Population[np.ndarray], centers: 
 def in_order(settled: Settled) -> Settled:
     """The same centres, the largest first, without those that have no members."""
     order = largest_first(settled.centers, settled.counts)
-    found = Tally(settled.tally.inertia, settled.tally.counts[:, order], settled.tally.sums[:, order])
-    return replace(settled, placed=settled.placed.take(order), tally=found)
+    return replace(settled, placed=settled.placed.take(order), tally=settled.tally.take(order))
 
 
 def largest_first(centers: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -106,24 +105,29 @@ def lloyd_passes(
     sample: Tensor, population: Population[np.ndarray], placed: Placed, device: str
 ) -> Iterator[tuple[Placed, Tally]]:
     """Centres and their exact tally, pass after pass."""
+    squares: int | None = None
     for _ in range(MOST_PASSES):
-        found = tally_all(population, placed.centers, device)
+        found = tally_all(population, placed.centers, device, squares)
+        squares = found.squares
         yield placed, found
         placed = next_centers(sample, placed, found)
 
 
-def tally_all(population: Population[np.ndarray], centers: np.ndarray, device: str) -> Tally:
-    """One pass over everyone with these centres (k, d)."""
-    return population.reduce(partial(tally_chunk, centers=centers, device=device))
+def tally_all(
+    population: Population[np.ndarray], centers: np.ndarray, device: str, squares: int | None = None
+) -> Tally:
+    """One pass over everyone with these centres (k, d); what an earlier one found of `squares` saves it some work."""
+    found = population.reduce(partial(tally_chunk, centers=centers, device=device, squared=squares is None))
+    return found if squares is None else replace(found, squares=squares)
 
 
-def tally_chunk(matrix: np.ndarray, centers: np.ndarray, device: str) -> Tally:
-    return tally(as_rows(matrix, device), centers[None])
+def tally_chunk(matrix: np.ndarray, centers: np.ndarray, device: str, squared: bool) -> Tally:
+    return tally(as_rows(matrix, device), centers[None], None if squared else 0)
 
 
 def next_centers(sample: Tensor, placed: Placed, found: Tally) -> Placed:
     """The members' means. A centre without members goes to the farthest sample row, or away where all are on one."""
-    moved: np.ndarray = means(found, placed.centers[None])[0]
+    moved: np.ndarray = means(found)[0]
     empty = np.flatnonzero(found.counts[0] == 0)
     if not len(empty):
         return replace(placed, centers=moved)

@@ -121,8 +121,8 @@ def refine(rows: Tensor, centers: np.ndarray, level: Level, to_beat: int | None 
     current, tallies = list(centers), [before.one(start) for start in range(len(centers))]
     gaining, iterations = list(range(len(centers))), 0
     while gaining and iterations < level.iterations:
-        following = np.stack([lloyd_step(rows, current[start], tallies[start]) for start in gaining])
-        found = tally_at_once(rows, following)
+        following = np.stack([lloyd_step(rows, tallies[start]) for start in gaining])
+        found = tally_at_once(rows, following, before.squares)
         gains = [tallies[start].inertia[0] - new for start, new in zip(gaining, found.inertia, strict=True)]
         for place, start in enumerate(gaining):
             current[start], tallies[start] = following[place], found.one(place)
@@ -143,17 +143,17 @@ def goes_on(inertia: int, gained: int, best: int, level: Level) -> bool:
     return gained > level.gain * (inertia + gained) and not hopeless
 
 
-def lloyd_step(rows: Tensor, centers: np.ndarray, found: Tally) -> np.ndarray:
-    """One step of Lloyd's algorithm for one start, (k, d)."""
-    moved: np.ndarray = means(found, centers[None])[0]
+def lloyd_step(rows: Tensor, found: Tally) -> np.ndarray:
+    """One step of Lloyd's algorithm for one start, from its tally (R = 1) to its next centres (k, d)."""
+    moved: np.ndarray = means(found)[0]
     return repair(rows, moved, found.counts[0])
 
 
-def means(found: Tally, centers: np.ndarray) -> np.ndarray:
+def means(found: Tally) -> np.ndarray:
     """The members' means rounded to the grid, (R, k, d) int64; a centre without members stays."""
     counts = found.counts[..., None]
     moved = np.rint(found.sums / np.maximum(counts, 1)).astype(np.int64)
-    return np.where(counts > 0, moved, centers)
+    return np.where(counts > 0, moved, found.centers)
 
 
 def repair(rows: Tensor, centers: np.ndarray, counts: np.ndarray) -> np.ndarray:

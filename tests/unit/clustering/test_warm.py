@@ -74,7 +74,7 @@ def test_a_parent_that_no_longer_describes_the_customers_loses_to_a_cold_fit() -
 
 
 def candidate(inertia: int, warm: bool) -> kmeans.Candidate:
-    found = Tally((inertia,), np.array([[1]]), np.array([[[0]]]))
+    found = Tally(np.zeros((1, 1, 1), np.int64), np.array([[1]]), np.array([[[0]]]), squares=inertia)
     placed = Placed(np.zeros((1, 1), np.int64), np.zeros(1, np.int64))
     return kmeans.Candidate(Settled(placed, found, 2, inertia, converged=True), (), 0, warm)
 
