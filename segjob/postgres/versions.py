@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import JSON, Connection, Row, cast, column, func, insert, literal, select
 
 from segjob.postgres.gates import load_gates
 from segjob.postgres.listing import no_version
@@ -30,11 +30,21 @@ def store_version(connection: Connection, fitted: Version) -> None:
         (segment, [segment_row(one) for one in fitted.segments]),
         (feature_profile, [feature_row(i, column) for i, column in enumerate(fitted.model.columns)]),
         (centroid, [asdict(one) for one in fitted.centroids]),
-        (sample_row, [sampled_row(i, one) for i, one in enumerate(fitted.sample)]),
     ]
     for table, contents in rows:
         if contents:
             connection.execute(insert(table), [identity | dict(row) for row in contents])
+    store_sample(connection, identity, fitted.sample)
+
+
+def store_sample(connection: Connection, identity: Mapping[str, Any], sample: Sequence[SampleRow]) -> None:
+    """All rows as one JSON document, which the server takes apart: a fraction of the time of thousands of inserts."""
+    columns = [one for one in sample_row.columns if one.name not in identity]
+    document = cast([sampled_row(i, one) for i, one in enumerate(sample)], JSON)
+    sent = func.json_to_recordset(document).table_valued(*(column(one.name, one.type) for one in columns))
+    sent = sent.render_derived(with_types=True)
+    rows = select(*(literal(value).label(name) for name, value in identity.items()), *sent.c)
+    connection.execute(insert(sample_row).from_select([*identity, *(one.name for one in columns)], rows))
 
 
 def version_row(fitted: Version) -> dict[str, Any]:
