@@ -19,6 +19,7 @@ Scale = Literal["standard", "robust", "minmax", "none"]
 Impute = Literal["median", "mean", "zero", "exclude"]
 KeyFamily = Literal["integer", "uuid", "text"]
 Verdict = Literal["passed", "warned", "refused", "skipped"]
+Origin = Literal["kept", "split", "merged", "new"]
 FeatureFamily = Literal["number", "boolean", "date", "timestamp", "text"]
 
 OTHER = "other"
@@ -269,7 +270,7 @@ class Segment:
 
     `rule` is a SQL predicate over source columns that tells the segment from the others. Over all labelled customers,
     `rule_precision` is the share of its customers that are in the segment, `rule_recall` the share of the segment's
-    customers that it finds.
+    customers that it finds. `origin` and `from_segment_ids` say how it continues segments of the parent.
     """
 
     segment_id: int
@@ -283,6 +284,8 @@ class Segment:
     rule: str | None = None
     rule_precision: float | None = None
     rule_recall: float | None = None
+    origin: Origin = "new"
+    from_segment_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ WHERE
 -- another, the farthest feature first.
 SELECT
     s.segment_id, s.segment_name AS name, s.color, s.n_customers, s.share, s.inertia, s.silhouette,
-    s.squared_silhouette, s.rule, s.rule_precision, s.rule_recall,
+    s.squared_silhouette, s.rule, s.rule_precision, s.rule_recall, s.origin, s.from_segment_ids,
     (
         SELECT json_object_agg(c.feature, c.value ORDER BY f.position)
         FROM {private}.centroid AS c

@@ -169,3 +169,9 @@ FROM {part} AS l
 JOIN {private}.segment AS s
     ON s.segmentation = {name} AND s.version_id = {version_id} AND s.segment_id = l.segment_id
 ORDER BY {keys}
+
+-- name: segment_ids
+-- Who is in which segment, to be compared with other labels.
+SELECT segment_id, {keys}
+FROM {part}
+WHERE segment_id IS NOT NULL

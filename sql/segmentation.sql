@@ -52,7 +52,9 @@ SELECT
     s.silhouette_method,
     s.rule,
     s.rule_precision,
-    s.rule_recall
+    s.rule_recall,
+    s.origin,
+    s.from_segment_ids
 FROM {private}.segment AS s
 JOIN {private}.published AS p ON p.segmentation = s.segmentation AND p.version_id = s.version_id
 WHERE s.segmentation = {name}
@@ -80,6 +82,41 @@ JOIN {private}.feature_profile AS f
     ON f.segmentation = c.segmentation AND f.version_id = c.version_id AND f.feature = c.feature
 WHERE c.segmentation = {name}
 
+-- name: create_segment_view
+-- Every id that ever was published, with the name and colour that it has, or had last, and how it came to be. A version
+-- that never was published is not looked at.
+CREATE VIEW {view_segment} AS
+SELECT
+    i.segment_id,
+    latest.segment_name,
+    latest.color,
+    CASE WHEN i.active THEN 'active' ELSE 'retired' END AS status,
+    i.first_version_id,
+    i.last_version_id,
+    earliest.origin,
+    earliest.from_segment_ids
+FROM (
+    SELECT
+        s.segment_id,
+        p.version_id AS published_version_id,
+        bool_or(s.version_id = p.version_id) AS active,
+        min(s.version_id) AS first_version_id,
+        max(s.version_id) AS last_version_id
+    FROM {private}.segment AS s
+    JOIN {private}.version AS v ON v.segmentation = s.segmentation AND v.version_id = s.version_id
+    JOIN {private}.published AS p ON p.segmentation = s.segmentation
+    WHERE s.segmentation = {name} AND v.published_at IS NOT NULL
+    GROUP BY s.segment_id, p.version_id
+) AS i
+JOIN {private}.segment AS latest
+    ON latest.segmentation = {name}
+    AND latest.segment_id = i.segment_id
+    AND latest.version_id = CASE WHEN i.active THEN i.published_version_id ELSE i.last_version_id END
+JOIN {private}.segment AS earliest
+    ON earliest.segmentation = {name}
+    AND earliest.segment_id = i.segment_id
+    AND earliest.version_id = i.first_version_id
+
 -- name: create_unlabelled_view
 -- Customers of the published version's snapshot that could not be labelled.
 CREATE VIEW {view_unlabelled} AS
@@ -93,7 +130,7 @@ WHERE
     AND l.segment_id IS NULL
 
 -- name: drop_views
-DROP VIEW IF EXISTS {view}, {view_profile}, {view_centroid}, {view_unlabelled}
+DROP VIEW IF EXISTS {view}, {view_profile}, {view_centroid}, {view_segment}, {view_unlabelled}
 
 -- name: drop_label_table
 DROP TABLE IF EXISTS {label}
@@ -125,6 +162,17 @@ COMMENT ON COLUMN {view_profile}.silhouette_method IS 'Which silhouette it is; n
 COMMENT ON COLUMN {view_profile}.rule IS 'A SQL predicate over source columns, never NULL, that tells the segment''s customers from the others.';
 COMMENT ON COLUMN {view_profile}.rule_precision IS 'Share of the rule''s customers that are in the segment, among all that were labelled.';
 COMMENT ON COLUMN {view_profile}.rule_recall IS 'Share of the segment''s customers that the rule finds.';
+COMMENT ON COLUMN {view_profile}.origin IS 'How it continues the version before: kept, split, merged or new.';
+COMMENT ON COLUMN {view_profile}.from_segment_ids IS 'The segments of the version before that it came from; empty when new.';
+COMMENT ON VIEW {view_segment} IS 'segjob: every segment id that ever was published in {plain_name}.';
+COMMENT ON COLUMN {view_segment}.segment_id IS 'The segment; an id is never given to another one.';
+COMMENT ON COLUMN {view_segment}.segment_name IS 'Its name; the last one it had, if it is retired.';
+COMMENT ON COLUMN {view_segment}.color IS 'Its colour in reports, as #rrggbb.';
+COMMENT ON COLUMN {view_segment}.status IS 'active when the published version has it, else retired.';
+COMMENT ON COLUMN {view_segment}.first_version_id IS 'The first published version that had it.';
+COMMENT ON COLUMN {view_segment}.last_version_id IS 'The last published version that had it.';
+COMMENT ON COLUMN {view_segment}.origin IS 'How it came to be: new, split or merged.';
+COMMENT ON COLUMN {view_segment}.from_segment_ids IS 'The segments that it was split or merged from; empty when new.';
 COMMENT ON VIEW {view_centroid} IS 'segjob: the centroids of the published version of {plain_name}.';
 COMMENT ON COLUMN {view_centroid}.segment_id IS 'The segment.';
 COMMENT ON COLUMN {view_centroid}.feature IS 'The feature; one-hot ones are called column=category.';
@@ -160,7 +208,7 @@ GRANT SELECT ON {public}.segmentation, {public}.version, {public}.run, {public}.
     {public}.k_candidate TO {role}
 
 -- name: grant_views_to_analyst
-GRANT SELECT ON {view}, {view_profile}, {view_centroid}, {view_unlabelled} TO {role}
+GRANT SELECT ON {view}, {view_profile}, {view_centroid}, {view_segment}, {view_unlabelled} TO {role}
 
 -- name: grant_to_job
 -- The job keeps its books in the private schema, and makes its label partitions there.

@@ -107,6 +107,8 @@ CREATE TABLE {private}.segment (
     rule text,
     rule_precision double precision,
     rule_recall double precision,
+    origin text NOT NULL CHECK (origin IN ('kept', 'split', 'merged', 'new')),
+    from_segment_ids integer[] NOT NULL,
     PRIMARY KEY (segmentation, version_id, segment_id),
     FOREIGN KEY (segmentation, version_id) REFERENCES {private}.version
 );

@@ -7,6 +7,7 @@ from typing import Any
 from segjob import console
 from segjob.commands.database import open_database, require_migrated
 from segjob.config import Settings
+from segjob.descent import descent
 from segjob.postgres import listing
 
 APART = 0.5  # standard deviations
@@ -46,7 +47,7 @@ def silhouette_sentence(silhouette: dict[str, Any]) -> str:
 def print_segments(segments: list[dict[str, Any]]) -> None:
     """A row a segment, its centroid in source units."""
     features = list(segments[0]["centroid"]) if segments else []
-    columns = ["segment", "name", "customers", "share", "silhouette", *features]
+    columns = ["segment", "name", "customers", "share", "silhouette", "id", *features]
     rows = [
         [
             segment["segment_id"],
@@ -54,6 +55,7 @@ def print_segments(segments: list[dict[str, Any]]) -> None:
             segment["n_customers"],
             f"{segment['share']:.1%}",
             segment["silhouette"],
+            descent(segment["segment_id"], segment["origin"], segment["from_segment_ids"]),
             *(segment["centroid"][feature] for feature in features),
         ]
         for segment in segments

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any, Generic, Protocol, TypeVar
 
-import pyarrow as pa
-
 from segjob.errors import InternalError
 from segjob.records import S
 
@@ -103,7 +101,7 @@ def in_threads(
 
 @dataclass(frozen=True)
 class Pair:
-    """Two spools of the same customers with the same chunks, read side by side."""
+    """Two spools of the same customers with the same chunks, read side by side; either may be such a pair itself."""
 
     left: Chunks
     right: Chunks
@@ -120,11 +118,16 @@ class Pair:
     def n_chunks(self) -> int:
         return self.left.n_chunks
 
-    def read(self, place: int) -> tuple[pa.RecordBatch, pa.RecordBatch]:
+    def read(self, place: int) -> tuple[Any, Any]:
         left, right = self.left.read(place), self.right.read(place)
-        if left.num_rows != right.num_rows:
-            raise InternalError(f"chunk {place} pairs {left.num_rows} customers with {right.num_rows}")
+        if rows_of(left) != rows_of(right):
+            raise InternalError(f"chunk {place} pairs {rows_of(left)} customers with {rows_of(right)}")
         return left, right
+
+
+def rows_of(read: Any) -> int:
+    """The customers of a batch, or of a pair of what has the same ones."""
+    return rows_of(read[0]) if isinstance(read, tuple) else read.num_rows
 
 
 def zip_populations(left: LocalPopulation[C], right: LocalPopulation[D]) -> LocalPopulation[tuple[C, D]]:

@@ -81,7 +81,8 @@ def execute(task: Task, lock: Lock, record: Record, numbers: range) -> dict[str,
 def try_numbers(task: Task, customers: Customers, record: Record, numbers: range, published: Model | None) -> Choice:
     """The features' constants, the coordinates of everyone, and a clustering for each number of segments."""
     with task.progress.phase("fit"):
-        from segjob.job.fitting import choose_number, prepare
+        from segjob.job.fitting import choose_number
+        from segjob.job.prepared import prepare
 
         prepared = prepare(task, customers)
         record.warnings += task.warned(prepared.plan.warnings)

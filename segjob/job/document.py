@@ -55,6 +55,8 @@ def segments_document(version: Version) -> list[dict[str, Any]]:
             "inertia": segment.inertia,
             "silhouette": segment.silhouette.value,
             "squared_silhouette": segment.squared_silhouette.value,
+            "origin": segment.origin,
+            "from_segment_ids": list(segment.from_segment_ids),
             "centroid": centroids.get(segment.segment_id, {}),
         }
         for segment in version.segments

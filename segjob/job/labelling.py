@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +14,7 @@ from segjob.clustering.rules import rule_counts
 from segjob.engine.local import zip_populations
 from segjob.job.customers import Customers
 from segjob.job.fitting import Fitted
+from segjob.job.matching import Carried
 from segjob.job.task import Task
 from segjob.job.version import Counted
 from segjob.postgres.write import Part, fill_part
@@ -19,6 +22,9 @@ from segjob.progress import Phase
 from segjob.records import Chunk, Labels
 
 PIECE_ROWS = 65_536
+
+Piece: TypeAlias = tuple[pa.RecordBatch, Labels, Counted]
+"""Keys and labels of some customers, and what was counted of them."""
 
 
 class Labelling:
@@ -28,19 +34,29 @@ class Labelling:
         self._both = zip_populations(customers.labelled, fitted.prepared.population)
         self._label = LabelPass(fitted.prepared.plan, fitted.fit.centers, fitted.segment_ids, device)
         self._rules = fitted.rules
+        self._carried = fitted.matched.carried
         self._counted: Counted | None = None
 
     def __iter__(self) -> Iterator[tuple[pa.RecordBatch, Labels]]:
-        for labelled in self._both.map(self._step):
+        for labelled in self._all():
             for keys, labels, counted in labelled:
                 self._counted = counted if self._counted is None else self._counted.merge(counted)
                 yield keys, labels
 
-    def _step(self, both: tuple[Chunk, np.ndarray]) -> list[tuple[pa.RecordBatch, Labels, Counted]]:
-        return [self._piece(chunk, matrix) for chunk, matrix in pieces(*both)]
+    def _all(self) -> Iterator[list[Piece]]:
+        if self._carried is None or self._carried.positions is None:
+            return self._both.map(self._step)
+        return zip_populations(self._both, self._carried.positions).map(lambda three: self._step(*three))
 
-    def _piece(self, chunk: Chunk, matrix: np.ndarray) -> tuple[pa.RecordBatch, Labels, Counted]:
+    def _step(self, both: tuple[Chunk, np.ndarray], positions: np.ndarray | None = None) -> list[Piece]:
+        return [
+            self._piece(chunk, matrix, None if positions is None else positions[rows])
+            for rows, chunk, matrix in pieces(*both)
+        ]
+
+    def _piece(self, chunk: Chunk, matrix: np.ndarray, positions: np.ndarray | None) -> Piece:
         labels, summary = self._label(chunk, matrix)
+        labels = replace(labels, carried_segment_id=carried_ids(self._carried, labels, positions))
         return chunk.keys, labels, Counted(summary, rule_counts(self._rules, chunk, labels.segment_id))
 
     @property
@@ -50,12 +66,19 @@ class Labelling:
         return self._counted
 
 
-def pieces(chunk: Chunk, matrix: np.ndarray) -> Iterator[tuple[Chunk, np.ndarray]]:
+def carried_ids(carried: Carried | None, labels: Labels, positions: np.ndarray | None) -> np.ndarray | None:
+    """What the parent's model says of some customers, (n,) int32; what the new one says, where they are the same."""
+    if carried is None:
+        return None
+    return labels.segment_id if positions is None else np.asarray(carried.segment_ids[positions])
+
+
+def pieces(chunk: Chunk, matrix: np.ndarray) -> Iterator[tuple[slice, Chunk, np.ndarray]]:
     """A large chunk bit by bit, so that what is computed of it on the way takes little memory."""
     for first in range(0, chunk.n_rows, PIECE_ROWS):
         rows = slice(first, first + PIECE_ROWS)
         categories = tuple(column[rows] for column in chunk.categories)
-        yield Chunk(chunk.keys[rows], chunk.numbers[rows], categories), matrix[rows]
+        yield rows, Chunk(chunk.keys[rows], chunk.numbers[rows], categories), matrix[rows]
 
 
 def write_labels(task: Task, part: Part, customers: Customers, fitted: Fitted, phase: Phase) -> Counted:

@@ -87,7 +87,7 @@ def rehearse(task: Task) -> dict[str, Any]:
     record.warnings += task.warned(fitted.warnings)
     from segjob.job.labelling import only_label
 
-    version = score(task, customers, fitted, only_label(task, customers, fitted), 0, None, record)
+    version = score(task, customers, fitted, only_label(task, customers, fitted), 0, record)
     with task.database.begin() as connection:
         published = load_published(connection, task.name)
         basis = basis_of(connection, task.name, published.version_id if published else None)
@@ -115,9 +115,10 @@ def read(task: Task, record: Record) -> Customers:
 def fit(task: Task, customers: Customers) -> Fitted:
     """The features' constants, the coordinates of everyone, the centres. Torch is needed here and not before."""
     with task.progress.phase("fit") as phase:
-        from segjob.job import fitting
+        from segjob.job.fitting import fit_customers
+        from segjob.job.prepared import prepare
 
-        fitted = fitting.fit_customers(task, customers, fitting.prepare(task, customers))
+        fitted = fit_customers(task, customers, prepare(task, customers))
         phase.note(full_passes=fitted.fit.n_full_passes)
     pa.default_memory_pool().release_unused()
     return fitted
@@ -132,13 +133,13 @@ def write(task: Task, lock: Lock, customers: Customers, fitted: Fitted, record: 
 
     database = task.database
     with database.begin() as connection:
-        version_id, parent = next_version(connection, task.name)
+        version_id = next_version(connection, task.name)
     part = Part(task.names, version_id, task.plan.keys)
     with task.progress.phase("write", customers.n_rows) as phase, new_part(database, part):
         counted = write_labels(task, part, customers, fitted, phase)
         record.rows_labelled = customers.labelled.n_rows
         with completing(database, part):
-            version = score(task, customers, fitted, counted, version_id, parent, record)
+            version = score(task, customers, fitted, counted, version_id, record)
         lock.verify()
         with database.begin() as connection:
             store_version(connection, version)
@@ -148,17 +149,12 @@ def write(task: Task, lock: Lock, customers: Customers, fitted: Fitted, record: 
 
 
 def score(
-    task: Task,
-    customers: Customers,
-    fitted: Fitted,
-    counted: Counted,
-    version_id: int,
-    parent: int | None,
-    record: Record,
+    task: Task, customers: Customers, fitted: Fitted, counted: Counted, version_id: int, record: Record
 ) -> Version:
     """How good the segments are."""
     from segjob.job.version import Identity, build_version
 
-    identity = Identity(task.name, version_id, parent, record.run_id)
+    parent = fitted.matched.parent
+    identity = Identity(task.name, version_id, parent.version_id if parent else None, record.run_id)
     with task.progress.phase("score"):
         return build_version(task, identity, customers, fitted, counted)

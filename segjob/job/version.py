@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from segjob.clustering.alignment import Match
 from segjob.clustering.explain import differences, with_differences
 from segjob.clustering.names import segment_names
 from segjob.clustering.profile import centroids, sample_rows, segment_medians
@@ -17,6 +18,7 @@ from segjob.clustering.summary import SegmentSummary
 from segjob.config.segmentation import Segmentation
 from segjob.job.customers import Customers
 from segjob.job.fitting import Fitted, column_types
+from segjob.job.matching import Matched
 from segjob.job.task import Task
 from segjob.palette import color_of
 from segjob.records import Model, Segment, Version
@@ -74,7 +76,8 @@ def build_version(task: Task, identity: Identity, customers: Customers, fitted: 
         segments=segments(
             task.segmentation,
             ids,
-            segment_names(plan.columns, apart, ids, task.segmentation.names),
+            segment_names(plan.columns, apart, ids, names_by_id(task.segmentation.names, fitted.matched)),
+            fitted.matched.by_id,
             measured(task, customers, fitted, counted.rules),
             summary,
             scored,
@@ -84,6 +87,19 @@ def build_version(task: Task, identity: Identity, customers: Customers, fitted: 
         centroids=with_differences(found, apart),
         sample=sample_rows(plan.columns, plan.unit, rows, fitted.prepared.sample, ids, scored),
     )
+
+
+def names_by_id(given: Mapping[int, str], matched: Matched) -> dict[int, str]:
+    """The configured names, and those that kept segments have had; the rest are made anew.
+
+    A name that somebody else has been given goes, and so does the one of a segment that was all customers.
+    """
+    before, names = matched.parent.names if matched.parent else {}, dict(given)
+    for match in matched.by_id:
+        name = before.get(match.segment_id)
+        if name is not None and len(before) > 1 < len(matched.matches) and name not in names.values():
+            names.setdefault(match.segment_id, name)
+    return names
 
 
 def measured(task: Task, customers: Customers, fitted: Fitted, counts: RuleCounts) -> tuple[MeasuredRule, ...]:
@@ -96,6 +112,7 @@ def segments(
     segmentation: Segmentation,
     ids: Sequence[int],
     names: Sequence[str],
+    matches: Sequence[Match],
     rules: Sequence[MeasuredRule],
     summary: SegmentSummary,
     scored: Silhouette,
@@ -117,8 +134,10 @@ def segments(
             rule=rule.predicate,
             rule_precision=rule.precision,
             rule_recall=rule.recall,
+            origin=match.origin,
+            from_segment_ids=match.from_segment_ids,
         )
-        for segment_id, name, rule, count, inertia, score, squared_score in zip(
-            ids, names, rules, summary.counts, summary.inertia, scored.segments, squared.segments, strict=True
+        for segment_id, name, match, rule, count, inertia, score, squared_score in zip(
+            ids, names, matches, rules, summary.counts, summary.inertia, scored.segments, squared.segments, strict=True
         )
     )

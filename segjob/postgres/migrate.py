@@ -141,6 +141,7 @@ def create_statements(names: Names, shape: Shape) -> list[str]:
         "create_labels_view",
         "create_profile_view",
         "create_centroid_view",
+        "create_segment_view",
         "create_unlabelled_view",
         "view_comments",
     )

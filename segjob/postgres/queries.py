@@ -109,7 +109,7 @@ class Names:
 
     @property
     def views(self) -> tuple[str, ...]:
-        return tuple(self.view(suffix) for suffix in ("", "_profile", "_centroid", "_unlabelled"))
+        return tuple(self.view(suffix) for suffix in ("", "_profile", "_centroid", "_segment", "_unlabelled"))
 
     def identifiers(self) -> dict[str, str]:
         """What the statements of one segmentation call their objects."""
@@ -122,5 +122,6 @@ class Names:
             "view": self.view(),
             "view_profile": self.view("_profile"),
             "view_centroid": self.view("_centroid"),
+            "view_segment": self.view("_segment"),
             "view_unlabelled": self.view("_unlabelled"),
         }

@@ -137,9 +137,12 @@ segment = Table(
     Column("rule", Text),
     Column("rule_precision", Double),
     Column("rule_recall", Double),
+    required("origin", Text),
+    required("from_segment_ids", ARRAY(Integer)),
     PrimaryKeyConstraint("segmentation", "version_id", "segment_id"),
     ForeignKeyConstraint(["segmentation", "version_id"], VERSION_KEY),
     CheckConstraint("segment_id > 0"),
+    CheckConstraint("origin IN ('kept', 'split', 'merged', 'new')"),
     comment="The segments of each version.",
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,30 @@ from segjob.postgres.tables import centroid, feature_profile, published, sample_
 from segjob.records import Centroid, Model, ModelColumn, SampleRow, Score, Segment, Stage, Version
 
 
-def next_version(connection: Connection, segmentation: str) -> tuple[int, int | None]:
-    """The id that the next version gets, and the published version, its parent. Only under the lock."""
+@dataclass(frozen=True)
+class Parent:
+    """The published version as the next one needs to know it.
+
+    Attributes
+    ----------
+    names : of its segments, by id
+    """
+
+    version_id: int
+    model: Model
+    names: Mapping[int, str]
+
+
+def next_version(connection: Connection, segmentation: str) -> int:
+    """The id that the next version gets. Only under the lock of a fit."""
     latest = select(func.max(version.c.version_id)).where(version.c.segmentation == segmentation)
-    parent = select(published.c.version_id).where(published.c.segmentation == segmentation)
-    return (connection.execute(latest).scalar() or 0) + 1, connection.execute(parent).scalar()
+    return (connection.execute(latest).scalar() or 0) + 1
+
+
+def next_segment_id(connection: Connection, segmentation: str) -> int:
+    """The first segment id that no version has, whatever became of it. Only under the lock of a fit."""
+    latest = select(func.max(segment.c.segment_id)).where(segment.c.segmentation == segmentation)
+    return (connection.execute(latest).scalar() or 0) + 1
 
 
 def store_version(connection: Connection, fitted: Version) -> None:
@@ -102,6 +121,8 @@ def segment_row(one: Segment) -> dict[str, Any]:
         "rule": one.rule,
         "rule_precision": one.rule_precision,
         "rule_recall": one.rule_recall,
+        "origin": one.origin,
+        "from_segment_ids": list(one.from_segment_ids),
     }
 
 
@@ -178,6 +199,18 @@ def published_model(connection: Connection, segmentation: str) -> Model | None:
     return load_model(connection, segmentation, *row) if row else None
 
 
+def load_parent(connection: Connection, segmentation: str) -> Parent | None:
+    """The published version as the next one needs to know it, or None before the first publication."""
+    pointer = select(published.c.version_id).where(published.c.segmentation == segmentation)
+    version_id = connection.execute(pointer).scalar()
+    model = published_model(connection, segmentation)
+    if version_id is None or model is None:
+        return None
+    chosen = [segment.c.segmentation == segmentation, segment.c.version_id == version_id]
+    named = connection.execute(select(segment.c.segment_id, segment.c.segment_name).where(*chosen))
+    return Parent(version_id, model, {row.segment_id: row.segment_name for row in named})
+
+
 def load_segments(connection: Connection, segmentation: str, version_id: int) -> tuple[Segment, ...]:
     chosen = select(segment).where(segment.c.segmentation == segmentation, segment.c.version_id == version_id)
     return tuple(
@@ -193,6 +226,8 @@ def load_segments(connection: Connection, segmentation: str, version_id: int) ->
             rule=row.rule,
             rule_precision=row.rule_precision,
             rule_recall=row.rule_recall,
+            origin=row.origin,
+            from_segment_ids=tuple(row.from_segment_ids),
         )
         for row in connection.execute(chosen.order_by(segment.c.segment_id))
     )

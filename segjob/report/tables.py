@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from segjob.descent import descent
 from segjob.records import Centroid, ModelColumn, Segment, Version
 from segjob.report.customers import members
 from segjob.report.figures import silhouettes_by_segment
@@ -85,9 +86,16 @@ def loadings_table(version: Version, loadings: np.ndarray) -> Table:
 
 def sizes_table(version: Version) -> Table:
     rows = tuple(
-        (heading(segment), segment.n_customers, Share(segment.share), segment.inertia) for segment in version.segments
+        (
+            heading(segment),
+            segment.n_customers,
+            Share(segment.share),
+            segment.inertia,
+            descent(segment.segment_id, segment.origin, segment.from_segment_ids),
+        )
+        for segment in version.segments
     )
-    return Table("Sizes of the segments", ("Segment", "Customers", "Share", "Inertia"), rows)
+    return Table("Sizes of the segments", ("Segment", "Customers", "Share", "Inertia", "Id"), rows)
 
 
 def silhouettes_table(version: Version) -> Table:

@@ -17,7 +17,7 @@ from tests.unit.report.pages import Page
 def test_the_table_of_sizes_is_the_record_s(mall_record: Version, mall_page: Page) -> None:
     table = tables.sizes_table(mall_record)
     assert [row[1:] for row in table.rows] == [
-        (segment.n_customers, segment.share, segment.inertia) for segment in mall_record.segments
+        (segment.n_customers, segment.share, segment.inertia, "new") for segment in mall_record.segments
     ]
     assert mall_page.tables[table.caption][1][:3] == ["1 · Middle of the road", "81", "40.5 %"]
 

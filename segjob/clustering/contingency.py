@@ -1,0 +1,151 @@
+"""The model of the version before asked about today's customers, and where its segments have gone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from segjob.clustering.features import Rows, by_feature, grid_matrix, specs_of
+from segjob.clustering.grid import LIMIT
+from segjob.clustering.nearest import as_rows, center_scores, resolve_device, row_blocks, squared_norms
+from segjob.clustering.plan import BLOCK, FeaturePlan
+from segjob.records import Chunk, FeatureFamily, FeatureSpec, Model, ModelColumn
+
+EXACT = 2**53  # up to here float64 has every whole number
+FINDINGS = ("n_missing", "n_clipped", "minimum", "maximum", "population_mean", "population_std", "population_median")
+"""What a column knows of the customers and does not need to place one of them."""
+
+
+@dataclass(frozen=True)
+class Contingency:
+    """How many customers are in each old and each new segment, (old, new) int64; mergeable and exact."""
+
+    shared: np.ndarray
+
+    def merge(self, other: Contingency) -> Contingency:
+        return Contingency(self.shared + other.shared)
+
+
+def cross(old: np.ndarray, new: np.ndarray, n_old: int, n_new: int) -> Contingency:
+    """Count customers by their old and their new segment, both (n,) positions."""
+    counts = np.bincount(old.astype(np.int64) * n_new + new.astype(np.int64), minlength=n_old * n_new)
+    return Contingency(counts.reshape(n_old, n_new))
+
+
+def nearest(centers: np.ndarray, matrix: np.ndarray, device: str) -> np.ndarray:
+    """The position (n,) of the nearest of the centres (k, d), whole numbers; ties go to the lowest."""
+    rows = as_rows(matrix, resolve_device(device)[0])
+    stacked = torch.from_numpy(centers).to(rows.device, torch.float64)
+    step = 2.0 ** (len(centers) - 1).bit_length()
+    find = tagged_nearest if 3 * centers.shape[1] * LIMIT**2 * step < EXACT else plain_nearest
+    found = [find(block, stacked, step) for block in row_blocks(rows, len(centers))]
+    return np.asarray(torch.cat(found).cpu().numpy()) if found else np.empty(0, np.int64)
+
+
+def plain_nearest(rows: Tensor, centers: Tensor, _: float) -> Tensor:
+    return center_scores(rows, centers).min(dim=0).indices
+
+
+def tagged_nearest(rows: Tensor, centers: Tensor, step: float) -> Tensor:
+    """The same where float64 has room for a centre's number behind the score: the least of these tells both.
+
+    Finding the least of eight numbers takes a tenth of the time that finding its place takes.
+    """
+    numbers = torch.arange(len(centers), dtype=torch.float64, device=centers.device)
+    tags = squared_norms(centers) * step + numbers
+    least = torch.addmm(tags[:, None], centers * step, rows.T, alpha=-2).amin(dim=0)
+    return least - torch.floor(least / step) * step
+
+
+def answers_for(model: Model, specs: Sequence[FeatureSpec], families: Sequence[FeatureFamily]) -> bool:
+    """Whether a model can be asked about customers that are read so: it has the same features, in any order.
+
+    A feature by which the model left customers out has to leave out the same ones today.
+    """
+    today = {spec.column: (family, spec.onehot) for spec, family in zip(specs, families, strict=True)}
+    before = {group[0].column: (group[0].family, group[0].category is not None) for group in by_feature(model.columns)}
+    excluding = {(spec.column, spec.transform) for spec in specs if spec.impute == "exclude"}
+    excluded = {(spec.column, spec.transform) for spec in specs_of(model.columns) if spec.impute == "exclude"}
+    return today == before and excluded <= excluding
+
+
+@dataclass(frozen=True)
+class Predecessor:
+    """The model of the version before, asked about customers as they are read and prepared today.
+
+    Attributes
+    ----------
+    specs : today's features; `answers_for` has said that they are the model's
+    """
+
+    model: Model
+    plan: FeaturePlan
+    specs: tuple[FeatureSpec, ...]
+    device: str = "auto"
+
+    @cached_property
+    def on_the_same_grid(self) -> bool:
+        """Whether the plan places every customer where the model does."""
+        ours, theirs = (tuple(map(constants, one.columns)) for one in (self.plan, self.model))
+        return (ours, self.plan.grid_exponent) == (theirs, self.model.grid_exponent)
+
+    def gives_the_same(self, centers: np.ndarray) -> bool:
+        """Whether the model and these centres (k, d) of the plan give every customer the same segment."""
+        return self.on_the_same_grid and np.array_equal(centers, self.model.centers)
+
+    def positions(self, chunk: Chunk, matrix: np.ndarray) -> np.ndarray:
+        """The position of the segment that the model gives to each customer of a chunk, (n,).
+
+        Parameters
+        ----------
+        matrix : (n, d) the same customers on the plan's grid
+        """
+        if self.on_the_same_grid:
+            return self.narrow(nearest(self.model.centers, matrix, self.device))
+        rows = in_order(chunk, self.specs, specs_of(self.model.columns))
+        blocks = [slice(start, start + BLOCK) for start in range(0, chunk.n_rows, BLOCK)]
+        return self.narrow(np.concatenate([self.placed(rows, block) for block in blocks]))
+
+    def placed(self, rows: Rows, block: slice) -> np.ndarray:
+        categories = [column[block] for column in rows.categories]
+        model = self.model
+        matrix = grid_matrix(
+            model.columns, model.grid_exponent, rows.numbers[block], categories, clamp=True, dtype=np.float32
+        )
+        return nearest(model.centers, matrix, self.device)
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """The smallest integers that hold a position."""
+        return np.dtype(np.min_scalar_type(len(self.model.centers) - 1))
+
+    def narrow(self, positions: np.ndarray) -> np.ndarray:
+        return positions.astype(self.dtype)
+
+
+def constants(column: ModelColumn) -> tuple[object, ...]:
+    """All that places a customer in a column."""
+    return tuple(getattr(column, one.name) for one in fields(column) if one.name not in FINDINGS)
+
+
+@dataclass(frozen=True)
+class Reordered:
+    """The raw features of some customers in the order of another configuration."""
+
+    numbers: np.ndarray
+    categories: tuple[object, ...]
+
+
+def in_order(rows: Rows, specs: Sequence[FeatureSpec], wanted: Sequence[FeatureSpec]) -> Rows:
+    """Rows whose features come as `specs` have them, in the order of `wanted`, which has the same columns."""
+    columns = [[one.column for one in some if not one.onehot] for some in (specs, wanted)]
+    onehot = [[one.column for one in some if one.onehot] for some in (specs, wanted)]
+    if columns[0] == columns[1] and onehot[0] == onehot[1]:
+        return rows
+    numbers = rows.numbers[:, [columns[0].index(name) for name in columns[1]]]
+    return Reordered(numbers, tuple(rows.categories[onehot[0].index(name)] for name in onehot[1]))

@@ -1,0 +1,158 @@
+"""Which segment of today is which of the published version, so that ids keep their meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from segjob.clustering.alignment import Match, align
+from segjob.clustering.contingency import Contingency, Predecessor, answers_for, cross, nearest
+from segjob.clustering.kmeans import Fit
+from segjob.clustering.nearest import one_thread_each
+from segjob.clustering.sample import key_hashes
+from segjob.engine.local import LocalPopulation, zip_populations
+from segjob.engine.spool import Spool
+from segjob.job.customers import Customers
+from segjob.job.prepared import Prepared
+from segjob.job.task import Task
+from segjob.postgres.labels import read_segment_ids
+from segjob.postgres.versions import Parent
+from segjob.postgres.write import Part
+from segjob.records import Chunk
+
+CARRIED = "carried"
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What the parent's model says of today's customers.
+
+    Attributes
+    ----------
+    segment_ids : of the parent
+    positions : in these, chunk by chunk; None where it says of everyone what the new model says
+    """
+
+    segment_ids: np.ndarray
+    positions: LocalPopulation[np.ndarray] | None
+
+
+@dataclass(frozen=True)
+class Matched:
+    """The ids of the new segments.
+
+    Attributes
+    ----------
+    matches : in the order of the centres as they were fitted
+    carried : None where there is no parent of the same features
+    parent : None before the first publication
+    """
+
+    matches: tuple[Match, ...]
+    carried: Carried | None = None
+    parent: Parent | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def order(self) -> list[int]:
+        """The positions of the centres in the order of their ids."""
+        return sorted(range(len(self.matches)), key=lambda position: self.matches[position].segment_id)
+
+    @property
+    def by_id(self) -> tuple[Match, ...]:
+        return tuple(self.matches[position] for position in self.order)
+
+
+def match_segments(
+    task: Task, customers: Customers, prepared: Prepared, found: Fit, parent: Parent | None, next_id: int
+) -> Matched:
+    """Match today's segments with those of the parent, by its model if that knows today's features.
+
+    Else by the labels that the customers have, who are in both.
+    """
+    specs = task.segmentation.feature_specs()
+    if parent is None:
+        return Matched(unmatched(found, next_id))
+    if not answers_for(parent.model, specs, [column.family for column in task.plan.features]):
+        return match_by_labels(task, customers, prepared, found, parent, next_id)
+    asked = Predecessor(parent.model, prepared.plan, tuple(specs), task.device)
+    table, positions = followed(task, customers, prepared, found, asked)
+    carried = Carried(np.array(parent.model.segment_ids, np.int32), positions)
+    return Matched(align(table.shared, parent.model.segment_ids, found.counts, next_id), carried, parent)
+
+
+def unmatched(found: Fit, next_id: int) -> tuple[Match, ...]:
+    return align(np.empty((0, len(found.counts)), np.int64), (), found.counts, next_id)
+
+
+# By the parent's model
+
+
+def followed(
+    task: Task, customers: Customers, prepared: Prepared, found: Fit, asked: Predecessor
+) -> tuple[Contingency, LocalPopulation[np.ndarray] | None]:
+    """How many customers went from where to where, and what the parent's model says of each, kept in a spool."""
+    if asked.gives_the_same(found.centers):
+        return Contingency(np.diag(found.counts)), None
+
+    def step(both: tuple[Chunk, np.ndarray]) -> tuple[Contingency, np.ndarray]:
+        old = asked.positions(*both)
+        new = nearest(found.centers, both[1], task.device)
+        return cross(old, new, len(asked.model.centers), len(found.centers)), old
+
+    schema = pa.schema([pa.field(CARRIED, pa.from_numpy_dtype(asked.dtype))])
+    spool = Spool(schema, task.budget, task.settings.resources.spool_folder, customers.chunk_rows)
+    task.spools.enter_context(spool)
+    table = Contingency(np.zeros((len(asked.model.centers), len(found.centers)), np.int64))
+    for counted, positions in zip_populations(customers.labelled, prepared.population).map(step):
+        table = table.merge(counted)
+        spool.append(pa.RecordBatch.from_arrays([pa.array(positions)], schema=schema))
+    spool.finish()
+    return table, LocalPopulation(spool, decode_positions, customers.labelled.threads, one_thread_each)
+
+
+def decode_positions(batch: pa.RecordBatch) -> np.ndarray:
+    positions: np.ndarray = batch.column(CARRIED).to_numpy()
+    return positions
+
+
+# By labels
+
+
+def match_by_labels(
+    task: Task, customers: Customers, prepared: Prepared, found: Fit, parent: Parent, next_id: int
+) -> Matched:
+    """Follow the customers of the sample who have a label in the published version.
+
+    A hash stands for the key, so the published labels go by once and nothing is kept of those outside of the sample,
+    which is everyone up to 2**20 customers.
+    """
+    hashes = customers.survey.sample.rows.hashes
+    before = labels_of(hashes, parent, read_segment_ids(task.database, part_of(task, parent), task.plan.schema))
+    known = np.flatnonzero(before >= 0)
+    if not len(known):
+        why = "the features differ from those of the published version, and no customer has a label there"
+        return Matched(unmatched(found, next_id), None, parent, (f"{why}: all segments got new ids",))
+    new = nearest(found.centers, prepared.sample[known], task.device)
+    ids = parent.model.segment_ids
+    table = cross(before[known], new, len(ids), len(found.centers))
+    return Matched(align(table.shared, ids, found.counts, next_id), None, parent)
+
+
+def part_of(task: Task, parent: Parent) -> Part:
+    return Part(task.names, parent.version_id, task.plan.keys)
+
+
+def labels_of(hashes: np.ndarray, parent: Parent, labels: Iterable[tuple[pa.RecordBatch, np.ndarray]]) -> np.ndarray:
+    """For each of the hashes, ascending, the position of the parent's segment (n,) int64; -1 for who has none."""
+    ids = np.array(parent.model.segment_ids)
+    before = np.full(len(hashes), -1)
+    for keys, segment_ids in labels:
+        theirs = key_hashes(keys)
+        places = np.minimum(np.searchsorted(hashes, theirs), len(hashes) - 1)
+        shared = hashes[places] == theirs
+        before[places[shared]] = np.searchsorted(ids, segment_ids[shared])
+    return before

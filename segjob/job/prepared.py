@@ -1,0 +1,40 @@
+"""The customers where they are clustered: on the grid, chunk by chunk as they were read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from segjob.clustering.nearest import one_thread_each, use_threads
+from segjob.clustering.plan import FeaturePlan, plan_features
+from segjob.config.threads import threads
+from segjob.engine.chunks import decode_matrix, matrix_batch, matrix_schema
+from segjob.engine.local import LocalPopulation
+from segjob.engine.spool import Spool
+from segjob.job.customers import Customers
+from segjob.job.task import Task
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The customers where they are clustered."""
+
+    plan: FeaturePlan
+    population: LocalPopulation[np.ndarray]
+    sample: np.ndarray  # (s, d) float32 grid coordinates in the order of the hashes
+
+
+def prepare(task: Task, customers: Customers) -> Prepared:
+    """Find the constants of every feature, and put everyone on the grid, chunk by chunk as they were read."""
+    use_threads(threads())
+    specs, families = task.segmentation.feature_specs(), [column.family for column in task.plan.features]
+    plan = plan_features(specs, families, customers.survey, customers.labelled)
+    folder = task.settings.resources.spool_folder
+    schema = matrix_schema(len(plan.clustered))
+    spool = task.spools.enter_context(Spool(schema, task.budget, folder, customers.chunk_rows))
+    for matrix in customers.labelled.map(plan.prepare):
+        spool.append(matrix_batch(matrix))
+    spool.finish()
+    population = LocalPopulation(spool, decode_matrix, customers.labelled.threads, one_thread_each)
+    return Prepared(plan, population, plan.prepare(customers.survey.sample.rows))

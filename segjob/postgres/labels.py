@@ -1,0 +1,38 @@
+"""The labels of a version, back into the job: which segment each key has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+
+from segjob.postgres.connect import SESSION, Database
+from segjob.postgres.queries import query, quote, sql
+from segjob.postgres.read import bulk_errors, session_settings, unheard
+from segjob.postgres.rows import RowDecoder
+from segjob.postgres.streams import read_streams
+from segjob.postgres.write import Part
+
+
+def read_segment_ids(database: Database, part: Part, source: pa.Schema) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:
+    """The labelled customers of a version in no particular order: keys, and segment ids (n,); none without its table.
+
+    Parameters
+    ----------
+    source : of the batches in which customers are read, whose keys have the types that these will have
+    """
+    with database.begin() as connection:
+        if not connection.execute(query("has_relation"), {"relation": part.table}).scalar_one():
+            return
+    keys = [source.field(place) for place in range(len(part.keys))]
+    schema = pa.schema([pa.field("segment_id", pa.int32(), nullable=False), *keys])
+    columns = ", ".join(map(quote, part.key_names))
+    (statement,) = sql("segment_ids", **part.identifiers | {"keys": columns})
+    batch = partial(pa.RecordBatch.from_arrays, schema=schema)
+    streams = read_streams(database, (SESSION, session_settings()), [statement], RowDecoder(schema), batch, 1, unheard)
+    with bulk_errors(), closing(streams) as batches:
+        for labels in batches:
+            yield labels.select(schema.names[1:]), labels.column(0).to_numpy()
