@@ -67,18 +67,17 @@ def test_a_gate_that_refuses_keeps_the_version_from_being_seen(
     assert stored == [tuple(one.values()) for one in sorted(found["gates"], key=lambda one: str(one["gate"]))]
 
 
-@pytest.mark.parametrize("gate", BOUNDS)
-def test_a_gate_that_warns_lets_the_version_be_published(
-    gate: str, mall_published: str, configure: Callable[..., Path], document: Document, connection: psycopg.Connection
+def test_gates_that_warn_let_the_version_be_published(
+    mall_published: str, configure: Callable[..., Path], document: Document, connection: psycopg.Connection
 ) -> None:
-    configure({"mall": MALL | {"gates": {gate: {"warn": BOUNDS[gate]}}}})
+    configure({"mall": MALL | {"gates": {gate: {"warn": bound} for gate, bound in BOUNDS.items()}}})
     found = document("run", "mall")
     assert found["status"] == "published"
-    assert [one["gate"] for one in found["gates"] if one["result"] == "warned"] == [gate]
-    (warning,) = [one for one in found["warnings"] if one.startswith(f"gate {gate}: measured ")]
-    assert connection.execute(
-        "SELECT version_id, status, warnings ? %s FROM segments.run WHERE run_id = 2", [warning]
-    ).fetchone() == (2, "succeeded", True)
+    assert [one["gate"] for one in found["gates"] if one["result"] == "warned"] == list(BOUNDS)
+    warnings = [one for one in found["warnings"] if one.startswith("gate ")]
+    assert [one.split(":")[0] for one in warnings] == [f"gate {gate}" for gate in BOUNDS]
+    stored = connection.execute("SELECT version_id, status, warnings FROM segments.run WHERE run_id = 2").fetchone()
+    assert stored == (2, "succeeded", found["warnings"])
 
 
 def test_without_a_word_half_the_customers_are_refused_and_other_customers_are_not_compared(

@@ -9,6 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from segjob.config.rules import SHARED_OBJECTS
+
 Succeed = Callable[..., str]
 Document = Callable[..., Any]
 Configure = Callable[..., Path]
@@ -233,7 +235,7 @@ def test_an_analyst_sees_the_views_and_nothing_else(
         succeed("migrate")
         succeed("run", "c")
         customers.execute("SET ROLE segjob_test_analyst")
-        for view in ("c", "c_profile", "c_centroid", "c_unlabelled", "segmentation", "version", "run"):
+        for view in ("c", "c_profile", "c_centroid", "c_unlabelled", *SHARED_OBJECTS):
             customers.execute(f"SELECT * FROM segments.{view}".encode())
         for table in ("label_c", '"label_c$1"', "version", "published"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
