@@ -63,7 +63,10 @@ def test_who_moved_is_what_a_join_of_the_labels_says(
     assert (found["n_came"], found["n_left"], found["n_shared"], found["source"]) == (5, 2, 198, "labels")
     assert found["n_stayed"] + found["n_moved"] == 198
     assert found["n_moved"] > 0
+    assert 0 < found["n_features_moved"] <= found["n_moved"]
+    assert found["n_features_moved"] + found["n_model_moved"] >= found["n_moved"]  # nobody moves without a reason
     text = succeed("diff", "mall", "1", "2")
+    assert f"{found['n_features_moved']} because their features changed" in text
     assert f"{found['n_stayed']} stayed, {found['n_moved']} moved" in text
     assert "5 came, 2 left" in text
     assert "average customers" in text
