@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,6 +11,11 @@ from segjob import console
 from segjob.options import ConfigOption, DebugOption, JsonOption, Name, UrlOption, settings
 
 app = typer.Typer()
+
+Keys = Annotated[
+    list[str] | None,
+    typer.Argument(help="The key of a customer; one of several columns is a line of CSV.", show_default=False),
+]
 
 
 @app.command()
@@ -25,6 +31,23 @@ def prune(
     from segjob.commands.prune import print_pruned, prune
 
     console.show(prune(settings(context, config, database_url), name), as_json, print_pruned)
+
+
+@app.command()
+def forget(
+    context: typer.Context,
+    name: Name,
+    keys: Keys = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="A file of keys with a header of key columns.")] = None,
+    config: ConfigOption = None,
+    database_url: UrlOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Erase customers from every version, history and stored sample."""
+    from segjob.commands.forget import forget, print_forgotten
+
+    console.show(forget(settings(context, config, database_url), name, keys or [], csv), as_json, print_forgotten)
 
 
 @app.command()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -11,7 +9,7 @@ from sqlalchemy import Connection, select
 
 from segjob.errors import UsageError
 from segjob.postgres.connect import Database
-from segjob.postgres.locks import hold_lock
+from segjob.postgres.locks import hold_locks
 from segjob.postgres.queries import Names
 from segjob.postgres.removal import contents, remove_segmentation
 from segjob.postgres.shapes import check_up_to_date
@@ -39,7 +37,7 @@ def drop_segmentation(database: Database, name: str, yes: bool) -> dict[str, Any
             f"this would remove segmentation {name} for good: {found.versions} versions with their labels and history, "
             f"{found.runs} runs, and {', '.join(found.views)}; to do so, give --yes"
         )
-    with every_lock(database, name):
+    with hold_locks(database, name, EVERY_LOCK):
         remove_segmentation(database, names)
     return {"segmentation": name, "status": "dropped", **asdict(found)}
 
@@ -48,12 +46,3 @@ def check_known(connection: Connection, name: str) -> None:
     known = connection.execute(select(segmentation.c.segmentation)).scalars().all()
     if name not in known:
         raise UsageError(f"the database has no segmentation {name}; {nearest(name, known)}")
-
-
-@contextmanager
-def every_lock(database: Database, name: str) -> Iterator[None]:
-    """Nothing is at work on the segmentation until the block ends."""
-    with ExitStack() as held:
-        for purpose in EVERY_LOCK:
-            held.enter_context(hold_lock(database, name, purpose))
-        yield

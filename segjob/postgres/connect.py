@@ -55,7 +55,7 @@ class Database:
         from sqlalchemy import create_engine  # a third of a second, which commands that only list do without
         from sqlalchemy.pool import NullPool
 
-        engine = create_engine("postgresql+psycopg://", creator=self.open, poolclass=NullPool)
+        engine = create_engine("postgresql+psycopg://", creator=self.open, poolclass=NullPool, hide_parameters=True)
         return engine.execution_options(schema_translate_map={"$private": self.schemas.private})
 
     def open(self) -> psycopg.Connection:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 
 import psycopg
@@ -75,6 +75,15 @@ def hold_lock(database: Database, segmentation: str, purpose: str, patience: flo
             yield Lock(name, session)
         finally:
             release(session, name)
+
+
+@contextmanager
+def hold_locks(database: Database, segmentation: str, purposes: Iterable[str], patience: float = 0.0) -> Iterator[None]:
+    """Hold several of them, in this order: nothing of the kind is at work until the block ends."""
+    with ExitStack() as held:
+        for purpose in purposes:
+            held.enter_context(hold_lock(database, segmentation, purpose, patience))
+        yield
 
 
 def take(session: psycopg.Connection, name: str) -> None:

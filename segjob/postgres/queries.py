@@ -13,7 +13,7 @@ from segjob.shipped import sql_dir
 if TYPE_CHECKING:
     from sqlalchemy import TextClause
 
-FILES = ("history.sql", "listing.sql", "reading.sql", "runtime.sql", "segmentation.sql")
+FILES = ("history.sql", "listing.sql", "reading.sql", "retention.sql", "runtime.sql", "segmentation.sql")
 
 
 @dataclass(frozen=True)

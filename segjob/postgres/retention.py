@@ -16,7 +16,7 @@ from segjob.postgres.connect import Database
 from segjob.postgres.locks import hold_lock
 from segjob.postgres.publications import version_before
 from segjob.postgres.queries import Names, query, quote, sql
-from segjob.postgres.tables import publication, published, sample_row, version
+from segjob.postgres.tables import published, sample_row, version
 
 LOCK_DEADLINE = 10.0  # seconds that a publication beside us may take until we give up
 
@@ -68,31 +68,17 @@ def prune(database: Database, names: Names, keep_versions: int) -> Pruned:
 
 
 def visible_versions(connection: Connection, segmentation: str) -> set[int]:
-    """The published version, and the one that a rollback would go to: the last other one that was published."""
+    """The published version, and the one that a rollback would go to."""
     pointer = select(published.c.version_id).where(published.c.segmentation == segmentation)
     current = connection.execute(pointer).scalar()
-    if current is None:
-        return set()
-    both = (version.c.segmentation == publication.c.segmentation) & (version.c.version_id == publication.c.version_id)
-    before = (
-        select(publication.c.version_id)
-        .join(version, both)
-        .where(
-            publication.c.segmentation == segmentation,
-            publication.c.version_id != current,
-            version.c.status != "pruned",
-        )
-        .order_by(publication.c.publication.desc())
-        .limit(1)
-    )
-    return {current, *connection.execute(before).scalars()}
+    return {one for one in (current, version_before(connection, segmentation)) if one is not None}
 
 
 def surplus_versions(connection: Connection, segmentation: str, keep_versions: int) -> list[int]:
     """Versions that are to lose their labels, the oldest first; staged and rejected ones count like any other."""
     labelled = select(version.c.version_id).where(version.c.segmentation == segmentation, version.c.status != "pruned")
     newest_first = connection.execute(labelled.order_by(version.c.version_id.desc())).scalars().all()
-    shown = {*visible_versions(connection, segmentation), version_before(connection, segmentation)}
+    shown = visible_versions(connection, segmentation)
     return [version_id for version_id in reversed(newest_first[keep_versions:]) if version_id not in shown]
 
 
