@@ -108,7 +108,9 @@ class Refined:
         return kept
 
 
-def refine(rows: Tensor, centers: np.ndarray, level: Level, to_beat: int | None = None) -> Refined:
+def refine(
+    rows: Tensor, centers: np.ndarray, level: Level, to_beat: int | None = None, before: Tally | None = None
+) -> Refined:
     """Lloyd's iterations for all starts at once; each is left alone once one gains too little for the level.
 
     Parameters
@@ -116,8 +118,9 @@ def refine(rows: Tensor, centers: np.ndarray, level: Level, to_beat: int | None 
     rows : (n, d) whole numbers
     centers : (R, k, d) int64
     to_beat : an inertia that the starts race against, besides one another, where the level has patience
+    before : the tally of these centres, where it is known
     """
-    before = tally_at_once(rows, centers)
+    before = tally_at_once(rows, centers) if before is None else before
     current, tallies = list(centers), [before.one(start) for start in range(len(centers))]
     gaining, iterations = list(range(len(centers))), 0
     while gaining and iterations < level.iterations:

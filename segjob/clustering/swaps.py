@@ -8,15 +8,16 @@ Lloyd's iterations before they are compared with what there was.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from segjob.clustering.cores import at_once
-from segjob.clustering.nearest import Tally, row_blocks, squared_distances, two_nearest
+from segjob.clustering.nearest import Tally, row_blocks, squared_distances, two_nearest, whole
 from segjob.clustering.starts import Level, draw_candidates, refine
 
 MOST_CANDIDATES = 64
@@ -25,6 +26,7 @@ LEAST_GAIN = 1e-4
 MOST_ROUNDS_PER_CENTER = 2
 REFINED = Level(n_rows=0, n_starts=MOST_TRIED, gain=3e-4, iterations=12, patience=1)
 EXACT_BITS = 53
+FINER = 4  # blocks than for the distances alone, so that cores end at about the same time
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ def swap_centers(rows: Tensor, centers: np.ndarray, found: Tally, generator: tor
         and fruitless < max(len(centers) // 8, 1)
         and rounds < MOST_ROUNDS_PER_CENTER * len(centers)
     ):
-        refined = refine(rows, promising_swaps(rows, centers, generator), REFINED, to_beat=found.inertia[0])
+        swapped, before_refining = promising_swaps(rows, centers, found, generator)
+        refined = refine(rows, swapped, REFINED, found.inertia[0], before_refining)
         best = refined.ranking[0]
         rounds, fruitless = rounds + 1, fruitless + 1
         if refined.tallies[best].inertia[0] < found.inertia[0] * (1.0 - LEAST_GAIN):
@@ -64,7 +67,9 @@ def swap_centers(rows: Tensor, centers: np.ndarray, found: Tally, generator: tor
     return Swapped(centers, found, len(rows), rounds, before)
 
 
-def promising_swaps(rows: Tensor, centers: np.ndarray, generator: torch.Generator) -> np.ndarray:
+def promising_swaps(
+    rows: Tensor, centers: np.ndarray, found: Tally, generator: torch.Generator
+) -> tuple[np.ndarray, Tally]:
     """Draw rows that may become centres; the sets (R, k, d) with one centre swapped that leave the least inertia."""
     neighbours = nearest_two(rows, centers)
     wanted = min(3 * len(centers), MOST_CANDIDATES)
@@ -72,12 +77,11 @@ def promising_swaps(rows: Tensor, centers: np.ndarray, generator: torch.Generato
     drawn = np.unique(draw_candidates(neighbours.squared[None], chance)[0].cpu().numpy())
     incoming = rows[torch.from_numpy(drawn).to(rows.device)].to(torch.float64)
     costs = swap_costs(rows, neighbours, incoming, len(centers)).cpu().numpy()
-    sets = []
-    for place, outgoing in different_swaps(costs, neighbours.index.cpu().numpy()[drawn]):
-        swapped = centers.copy()
-        swapped[outgoing] = incoming[place].to(torch.int64).cpu().numpy()
-        sets.append(swapped)
-    return np.stack(sets)
+    swaps = different_swaps(costs, neighbours.index.cpu().numpy()[drawn])
+    places, outgoing = map(list, zip(*swaps, strict=True))
+    sets = np.repeat(centers[None], len(swaps), axis=0)
+    sets[range(len(swaps)), outgoing] = incoming[places].to(torch.int64).cpu().numpy()
+    return sets, tally_swapped(rows, neighbours, found, sets, outgoing)
 
 
 def different_swaps(costs: np.ndarray, homes: np.ndarray) -> list[tuple[int, int]]:
@@ -96,18 +100,61 @@ def different_swaps(costs: np.ndarray, homes: np.ndarray) -> list[tuple[int, int
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The nearest centre of every row, and the squared distances to it and to the next nearest; int64, (n,)."""
+    """The nearest and the next nearest centre of every row, and the squared distances to them; int64, (n,)."""
 
     index: Tensor
     squared: Tensor
+    next_index: Tensor
     next_squared: Tensor
+
+    def part(self, chosen: slice | Tensor) -> Neighbours:
+        """Those of some rows."""
+        each = (self.index, self.squared, self.next_index, self.next_squared)
+        return Neighbours(*(one[chosen] for one in each))
 
 
 def nearest_two(rows: Tensor, centers: np.ndarray) -> Neighbours:
     stacked = torch.from_numpy(centers).to(rows.device, torch.float64)
     found = at_once(partial(two_nearest, centers=stacked), list(row_blocks(rows, len(centers))))
-    index, squared, _, next_squared = (torch.cat(parts).to(torch.int64) for parts in zip(*found, strict=True))
-    return Neighbours(index, squared, next_squared)
+    return Neighbours(*(torch.cat(parts).to(torch.int64) for parts in zip(*found, strict=True)))
+
+
+def tally_swapped(
+    rows: Tensor, neighbours: Neighbours, found: Tally, sets: np.ndarray, outgoing: Sequence[int]
+) -> Tally:
+    """What `tally` gives of sets of centres (R, k, d) that differ from those of `found` in the one at `outgoing` each.
+
+    A row changes only to the incoming centre, or from the outgoing one to its next nearest. So there is one distance
+    to compute for each row and set, and the tally without swaps changes by the few rows that move.
+    """
+    places = range(len(sets))
+    incoming = torch.from_numpy(sets[places, outgoing]).to(rows.device, torch.float64)
+    blocks = list(row_blocks(rows, FINER * len(sets)))
+    ends = np.cumsum([len(block) for block in blocks])
+
+    def changes_in(place: int) -> Tally:
+        block, part = blocks[place], slice(ends[place] - len(blocks[place]), ends[place])
+        near, distances = neighbours.part(part), squared_distances(block, incoming)
+        each = (changes(block, near, one, out, sets.shape[1]) for one, out in zip(distances, outgoing, strict=True))
+        counts, sums = (whole(torch.stack(parts)) for parts in zip(*each, strict=True))
+        return Tally(sets, counts, sums, 0)
+
+    counts, sums = (np.repeat(of_one, len(sets), axis=0) for of_one in (found.counts, found.sums))
+    return reduce(Tally.merge, at_once(changes_in, range(len(blocks))), Tally(sets, counts, sums, found.squares))
+
+
+def changes(rows: Tensor, near: Neighbours, distances: Tensor, outgoing: int, n_clusters: int) -> tuple[Tensor, Tensor]:
+    """By how much counts (k,) and sums (k, d) differ once a centre at these distances takes the place of another."""
+    leaves = near.index == outgoing
+    changed = torch.nonzero(leaves | (distances <= near.squared))[:, 0]
+    near, leaves, distances, moved = near.part(changed), leaves[changed], distances[changed], rows[changed]
+    stays = torch.where(leaves, near.next_index, near.index)
+    squared = torch.where(leaves, near.next_squared, near.squared)
+    comes = (distances < squared) | ((distances == squared) & (outgoing < stays))
+    after = torch.where(comes, outgoing, stays)
+    counts = torch.bincount(after, minlength=n_clusters) - torch.bincount(near.index, minlength=n_clusters)
+    sums = torch.zeros(n_clusters, rows.shape[1], dtype=torch.float64, device=rows.device)
+    return counts, sums.index_add_(0, after, moved).index_add_(0, near.index, moved, alpha=-1)
 
 
 def swap_costs(rows: Tensor, neighbours: Neighbours, incoming: Tensor, n_clusters: int) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from sklearn.cluster import KMeans
 
 from segjob.clustering.nearest import tally
-from segjob.clustering.swaps import different_swaps, nearest_two, swap_centers, swap_costs
+from segjob.clustering.swaps import different_swaps, nearest_two, swap_centers, swap_costs, tally_swapped
 from tests.unit.clustering.conftest import blobs, on_grid
 
 
@@ -24,6 +24,21 @@ def test_the_cost_of_a_swap_is_the_inertia_that_it_leaves() -> None:
             swapped = centers.copy()
             swapped[outgoing] = incoming[place].numpy()
             assert costs[place, outgoing] == tally(rows, swapped[None]).inertia[0]
+
+
+def test_the_tally_of_a_swap_is_that_of_a_pass_with_the_swapped_centres() -> None:
+    """On few places, so that many rows are as far from one centre as from another, or lie on the same."""
+    random = np.random.default_rng(2)
+    for n_columns in (1, 2, 5):
+        rows = torch.from_numpy(random.integers(-4, 5, size=(40_000, n_columns)).astype(np.float32))
+        centers = rows[:6].numpy().astype(np.int64)
+        found, neighbours = tally(rows, centers[None]), nearest_two(rows, centers)
+        swapped = np.repeat(centers[None], 6, axis=0)
+        swapped[range(6), range(6)] = rows[100:106].numpy()
+        told, expected = tally_swapped(rows, neighbours, found, swapped, range(6)), tally(rows, swapped)
+        assert told.inertia == expected.inertia
+        np.testing.assert_array_equal(told.counts, expected.counts)
+        np.testing.assert_array_equal(told.sums, expected.sums)
 
 
 def test_two_centres_in_one_cloud_and_one_for_two_clouds_are_put_right() -> None:
