@@ -81,8 +81,8 @@ FEATURES: list[Any] = [
 SEGMENTATION: dict[str, Any] = {"source": "public.customer", "key": "id", "features": FEATURES, "seed": 7}
 
 NAMES = ("c", "chosen")
-STORED = ("version", "segment", "centroid", "feature_profile", "sample_row")
-OF_THE_RUN = "{version_id,parent_version_id,run_id,created_at,published_at,data_as_of}"
+STORED = ("version", "segment", "feature_profile", "centroid", "sample_row", "gate")
+OF_THE_RUN = "{version_id,parent_version_id,from_version_id,to_version_id,run_id,created_at,published_at,data_as_of}"
 
 
 @dataclass(frozen=True)
@@ -176,13 +176,27 @@ class Project:
         with pytest.MonkeyPatch.context() as patch:
             way.take(patch)
             found = run(Database(self.url), self.settings(way, name), name, Order(publish=publish), Progress(name))
-        return self.fingerprint(name, found["version_id"], found["run_id"])
+        told = self.fingerprint(name, found["version_id"], found["run_id"])
+        if not publish:
+            self.forget(name, found["version_id"])
+        return told
+
+    def forget(self, name: str, version_id: int) -> None:
+        """As if the version had never been: a segment's id is never given to another one."""
+        moved = "DELETE FROM segjob.transition WHERE segmentation = %s AND to_version_id = %s"
+        self.connection.execute(moved, [name, version_id])
+        for table in reversed(STORED):
+            self.connection.execute(
+                f"DELETE FROM segjob.{table} WHERE segmentation = %s AND version_id = %s".encode(), [name, version_id]
+            )
+        self.connection.execute(f'DROP TABLE segjob."label_{name}${version_id}"'.encode())
 
     def fingerprint(self, name: str, version_id: int, run_id: int) -> str:
         own = f"WHERE segmentation = '{name}' AND"
         parts = [
             f"SELECT to_jsonb(t) AS line FROM segjob.{table} AS t {own} version_id = {version_id}" for table in STORED
         ]
+        parts.append(f"SELECT to_jsonb(t) FROM segjob.transition AS t {own} to_version_id = {version_id}")
         parts.append(f"SELECT to_jsonb(t) FROM segjob.k_candidate AS t {own} run_id = {run_id}")
         parts.append(f'SELECT to_jsonb(t) FROM segjob."label_{name}${version_id}" AS t')
         hashed = f"SELECT md5((line - '{OF_THE_RUN}'::text[])::text) AS one FROM ({' UNION ALL '.join(parts)}) AS l"
@@ -251,7 +265,7 @@ def test_no_way_of_going_about_it_changes_one_bit_of_what_is_tried_and_chosen(pr
 def test_the_hash_would_tell_and_the_population_is_as_hard_as_a_large_one(project: Project) -> None:
     before = project.run(USUAL)
     project.connection.execute("UPDATE public.customer SET visits = visits + 1 WHERE id = 3")
-    assert project.run(USUAL) != before
+    assert project.run(USUAL, publish=True) != before
     stored = project.connection.execute(
         "SELECT silhouette_exact, squared_silhouette_exact, n_unlabelled > 50, stages FROM segjob.version"
     ).fetchone()
