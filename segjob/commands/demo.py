@@ -24,6 +24,7 @@ from segjob.shipped import sql_dir
 from segjob.shop import create_shop
 
 NAME = "shop"
+SHOWN = 3  # of the examples; the others have more to tell after some runs
 TRUTH = """
 SELECT s.segment_id, t.segment FROM segments.shop AS s JOIN shop.customer_truth AS t USING (customer_id)
 """
@@ -76,8 +77,9 @@ def print_demo(database: Database, result: dict[str, Any], agreement: float, pag
     print_result(result)
     print(f"agreement with the segments that the customers were drawn from (adjusted Rand index): {agreement:.3f}\n")
     with database.begin() as connection:
-        for path in sorted((sql_dir() / "examples").glob("*.sql")):
+        for path in sorted((sql_dir() / "examples").glob("*.sql"))[:SHOWN]:
             print_answer(connection, path.read_text().strip())
+    print(f"more:   {sql_dir() / 'examples'}")
     print(f"report: {page}")
     programs = Path(sys.executable).parent
     print(f"psql:   {programs / 'python'} -m segjob.postgres.embedded {settings.database.embedded_dir}")
