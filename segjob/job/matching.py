@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -81,7 +81,11 @@ def match_segments(
     asked = Predecessor(parent.model, prepared.plan, tuple(specs), task.device)
     table, positions = followed(task, customers, prepared, found, asked)
     carried = Carried(np.array(parent.model.segment_ids, np.int32), positions)
-    return Matched(align(table.shared, parent.model.segment_ids, found.counts, next_id), carried, parent)
+    matches = align(table.shared, parent.model.segment_ids, found.counts, next_id)
+    if any(match.origin in ("split", "merged") for match in matches):
+        before = published_positions(task, customers, parent)
+        matches = without_newcomers(matches, before >= 0, nearest(found.centers, prepared.sample, task.device))
+    return Matched(matches, carried, parent)
 
 
 def unmatched(found: Fit, next_id: int) -> tuple[Match, ...]:
@@ -130,20 +134,40 @@ def match_by_labels(
     A hash stands for the key, so the published labels go by once and nothing is kept of those outside of the sample,
     which is everyone up to 2**20 customers.
     """
-    hashes = customers.survey.sample.rows.hashes
-    before = labels_of(hashes, parent, read_segment_ids(task.database, part_of(task, parent), task.plan.schema))
-    known = np.flatnonzero(before >= 0)
-    if not len(known):
+    before = published_positions(task, customers, parent)
+    known = before >= 0
+    if not known.any():
         why = "the features differ from those of the published version, and no customer has a label there"
         return Matched(unmatched(found, next_id), None, parent, (f"{why}: all segments got new ids",))
-    new = nearest(found.centers, prepared.sample[known], task.device)
+    new = nearest(found.centers, prepared.sample, task.device)
     ids = parent.model.segment_ids
-    table = cross(before[known], new, len(ids), len(found.centers))
-    return Matched(align(table.shared, ids, found.counts, next_id), None, parent)
+    table = cross(before[known], new[known], len(ids), len(found.centers))
+    matches = align(table.shared, ids, found.counts, next_id)
+    return Matched(without_newcomers(matches, known, new), None, parent)
 
 
-def part_of(task: Task, parent: Parent) -> Part:
-    return Part(task.names, parent.version_id, task.plan.keys)
+def without_newcomers(matches: tuple[Match, ...], known: np.ndarray, new: np.ndarray) -> tuple[Match, ...]:
+    """The same matches, but a segment is new, and not split or merged, if most of its customers were not there before.
+
+    Parameters
+    ----------
+    known : (s,) which customers of the sample have a label in the published version; without any nobody can tell
+    new : (s,) their new segments, by position
+    """
+    n_known, n_members = (np.bincount(some.astype(np.int64), minlength=len(matches)) for some in (new[known], new))
+    return tuple(
+        replace(match, origin="new", from_segment_ids=())
+        if match.origin != "kept" and known.any() and 2 * n_known[position] < n_members[position]
+        else match
+        for position, match in enumerate(matches)
+    )
+
+
+def published_positions(task: Task, customers: Customers, parent: Parent) -> np.ndarray:
+    """The published segment of every customer of the sample, as `labels_of` gives it."""
+    part = Part(task.names, parent.version_id, task.plan.keys)
+    labels = read_segment_ids(task.database, part, task.plan.schema)
+    return labels_of(customers.survey.sample.rows.hashes, parent, labels)
 
 
 def labels_of(hashes: np.ndarray, parent: Parent, labels: Iterable[tuple[pa.RecordBatch, np.ndarray]]) -> np.ndarray:
