@@ -389,6 +389,11 @@ class Comparison:
         return sum(one.n_customers for one in self.transitions if one.to_segment_id is None)
 
     @property
+    def n_moved(self) -> int:
+        """Customers whose segment differs, with those who came and those who left."""
+        return sum(one.n_customers for one in self.transitions) - self.n_stayed
+
+    @property
     def label_churn(self) -> float | None:
         """The share of shared customers whose segment differs; None if no customer is in both."""
         return (self.n_shared - self.n_stayed) / self.n_shared if self.n_shared else None

@@ -89,6 +89,7 @@ SET lock_timeout = '500ms'
 
 -- name: move_pointer
 -- Compare and swap: only while the parent is still published, and only by a later run than the one that published it.
+-- Time goes on even if the server's clock was set back: history has an order.
 INSERT INTO {private}.published AS p (segmentation, version_id, publication, published_at, run_id)
 SELECT :segmentation, CAST(:version_id AS integer), 1, clock_timestamp(), CAST(:run_id AS bigint)
 WHERE
@@ -98,7 +99,7 @@ ON CONFLICT (segmentation) DO UPDATE
 SET
     version_id = excluded.version_id,
     publication = p.publication + 1,
-    published_at = excluded.published_at,
+    published_at = greatest(excluded.published_at, p.published_at + INTERVAL '1 microsecond'),
     run_id = excluded.run_id
 WHERE p.version_id = CAST(:parent_version_id AS integer) AND p.run_id < excluded.run_id
 RETURNING publication, published_at
@@ -129,20 +130,22 @@ SELECT pg_catalog.to_regclass(:relation) IS NOT NULL
 SELECT pg_catalog.to_regclass(:relation)::oid::bigint
 
 -- name: dependent_objects
--- Views of others over ours, which a DROP would have to take along.
-SELECT DISTINCT pg_catalog.format('%I.%I', n.nspname, v.relname) AS dependent
+-- Views and functions of others over ours, which a DROP would have to take along.
+WITH ours AS (
+    SELECT 'pg_catalog.pg_class'::pg_catalog.regclass AS catalogue, pg_catalog.to_regclass(r)::oid AS object
+    FROM unnest(CAST(:relations AS text[])) AS r
+    UNION ALL
+    SELECT 'pg_catalog.pg_proc'::pg_catalog.regclass, pg_catalog.to_regprocedure(f)::oid
+    FROM unnest(CAST(:functions AS text[])) AS f
+)
+SELECT DISTINCT pg_catalog.format('%I.%I', n.nspname, coalesce(v.relname, f.proname)) AS dependent
 FROM pg_catalog.pg_depend AS d
-JOIN pg_catalog.pg_rewrite AS w ON w.oid = d.objid
-JOIN pg_catalog.pg_class AS v ON v.oid = w.ev_class
-JOIN pg_catalog.pg_namespace AS n ON n.oid = v.relnamespace
-WHERE
-    d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
-    AND d.refobjid = ANY (
-        SELECT pg_catalog.to_regclass(r)::oid FROM unnest(CAST(:relations AS text[])) AS r
-    )
-    AND v.oid <> ALL (
-        SELECT pg_catalog.to_regclass(r)::oid FROM unnest(CAST(:relations AS text[])) AS r
-    )
+JOIN ours ON ours.catalogue = d.refclassid AND ours.object = d.refobjid
+LEFT JOIN pg_catalog.pg_rewrite AS w ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND w.oid = d.objid
+LEFT JOIN pg_catalog.pg_class AS v ON v.oid = w.ev_class
+LEFT JOIN pg_catalog.pg_proc AS f ON d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND f.oid = d.objid
+JOIN pg_catalog.pg_namespace AS n ON n.oid = coalesce(v.relnamespace, f.pronamespace)
+WHERE NOT EXISTS (SELECT FROM ours AS own WHERE own.object = coalesce(v.oid, f.oid))
 
 -- name: server_time
 SELECT clock_timestamp()

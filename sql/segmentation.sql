@@ -204,8 +204,8 @@ COMMENT ON COLUMN {relation}.{column} IS 'Key column of the source.'
 -- name: grant_to_analyst
 -- Analysts see the views and nothing else.
 GRANT USAGE ON SCHEMA {public} TO {role};
-GRANT SELECT ON {public}.segmentation, {public}.version, {public}.run, {public}.gate, {public}.transition,
-    {public}.k_candidate TO {role}
+GRANT SELECT ON {public}.segmentation, {public}.version, {public}.run, {public}.publication, {public}.gate,
+    {public}.transition, {public}.k_candidate TO {role}
 
 -- name: grant_views_to_analyst
 GRANT SELECT ON {view}, {view_profile}, {view_centroid}, {view_segment}, {view_unlabelled} TO {role}
@@ -216,8 +216,8 @@ GRANT USAGE, CREATE ON SCHEMA {private} TO {role};
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {private} TO {role};
 REVOKE INSERT, UPDATE, DELETE ON {private}.alembic_version FROM {role};
 GRANT USAGE ON SCHEMA {public} TO {role};
-GRANT SELECT ON {public}.segmentation, {public}.version, {public}.run, {public}.gate, {public}.transition,
-    {public}.k_candidate TO {role}
+GRANT SELECT ON {public}.segmentation, {public}.version, {public}.run, {public}.publication, {public}.gate,
+    {public}.transition, {public}.k_candidate TO {role}
 
 -- name: own_sample_row
 -- The job analyses what it fills, which takes ownership.

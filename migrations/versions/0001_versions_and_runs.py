@@ -247,6 +247,7 @@ CREATE TABLE {private}.publication (
     run_id bigint NOT NULL REFERENCES {private}.run,
     forced boolean NOT NULL DEFAULT false,
     reason text,
+    begins_history boolean NOT NULL DEFAULT false,
     PRIMARY KEY (segmentation, publication),
     FOREIGN KEY (segmentation, version_id) REFERENCES {private}.version
 );
@@ -340,6 +341,26 @@ COMMENT ON COLUMN {public}.run.config_hash IS 'Equal for equal settings.';
 COMMENT ON COLUMN {public}.run.params IS
     'The parameters bound into the query; of publish and rollback, what was asked for.';
 
+CREATE VIEW {public}.publication AS
+SELECT
+    p.segmentation, p.publication, p.kind, p.version_id, p.published_at, p.run_id, p.forced, p.reason,
+    p.publication >= (
+        SELECT max(b.publication) FROM {private}.publication AS b
+        WHERE b.segmentation = p.segmentation AND b.begins_history
+    ) AS has_history
+FROM {private}.publication AS p;
+COMMENT ON VIEW {public}.publication IS 'segjob: every change of what analysts see.';
+COMMENT ON COLUMN {public}.publication.segmentation IS 'The name of the segmentation.';
+COMMENT ON COLUMN {public}.publication.publication IS 'Counted from 1 within the segmentation.';
+COMMENT ON COLUMN {public}.publication.kind IS 'run, score, publish or rollback.';
+COMMENT ON COLUMN {public}.publication.version_id IS 'The version that was published from then on.';
+COMMENT ON COLUMN {public}.publication.published_at IS 'When it was.';
+COMMENT ON COLUMN {public}.publication.run_id IS 'The run that did it.';
+COMMENT ON COLUMN {public}.publication.forced IS 'True when it was published although a gate had refused it.';
+COMMENT ON COLUMN {public}.publication.reason IS 'What was given as the reason.';
+COMMENT ON COLUMN {public}.publication.has_history IS
+    'True when it is known which segment each customer was in from then on.';
+
 CREATE VIEW {public}.gate AS
 SELECT segmentation, version_id, gate, value, warn, refuse, result FROM {private}.gate;
 COMMENT ON VIEW {public}.gate IS 'segjob: what each gate measured of each version before anyone saw it.';
@@ -402,6 +423,7 @@ DROP = """
 DROP VIEW {public}.k_candidate;
 DROP VIEW {public}.transition;
 DROP VIEW {public}.gate;
+DROP VIEW {public}.publication;
 DROP VIEW {public}.run;
 DROP VIEW {public}.version;
 DROP VIEW {public}.segmentation;

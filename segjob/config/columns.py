@@ -12,7 +12,17 @@ from segjob.records import FeatureSpec, Impute, Scale, Transform
 MAX_COLUMNS = 128
 RESERVED_COLUMNS = {
     *("segment_id", "segment_name", "distance", "simplified_silhouette", "runner_up_segment_id", "version_id"),
-    *("published_at", "reason", "feature", "valid_from", "valid_to", "carried_segment_id", "excluded_by"),
+    *(
+        "published_at",
+        "reason",
+        "feature",
+        "valid_from",
+        "valid_to",
+        "publication",
+        "piece",
+        "carried_segment_id",
+        "excluded_by",
+    ),
 }
 
 

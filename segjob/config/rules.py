@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from segjob.config.problems import Problem
 from segjob.config.settings import Settings
 
-SHARED_OBJECTS = ("segmentation", "version", "run", "gate", "transition", "k_candidate")
+SHARED_OBJECTS = ("segmentation", "version", "run", "gate", "transition", "publication", "k_candidate")
 """Views that every installation has in the analysts' schema, whatever is segmented."""
 
 OWN_SUFFIXES = ("", "_profile", "_centroid", "_segment", "_history", "_unlabelled", "_as_of", "_assign")
@@ -34,7 +34,6 @@ NOT_YET = (
     NotYet(f"{ANY_SEGMENTATION}.parallel_safe", "this release reads a view or query in one stream"),
     NotYet(f"{ANY_SEGMENTATION}.watermark", "this release has no `segjob score`; remove the key"),
     NotYet(f"{ANY_SEGMENTATION}.drift", "this release has no `segjob score`; remove the key"),
-    NotYet(f"{ANY_SEGMENTATION}.history", "this release keeps no history; say false or remove the key"),
 )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from segjob.errors import TryAgain
-from segjob.job.comparing import compare_with
+from segjob.job.comparing import Compared, compared
 from segjob.job.gates import evaluate, measure, refusals, refused, warnings
 from segjob.job.recording import Record
 from segjob.job.task import Task
@@ -27,13 +28,20 @@ def conclude(task: Task, lock: Lock, part: Part, version: Version, record: Recor
     with task.progress.phase("publish"), hold_lock(task.database, task.name, "publish", PATIENCE) as publishing:
         check_parent(task, part, version)
         catch_up(task, part)
-        version = judge(task, version, compare_with(task.database, version.parent_version_id, part, carried=True))
-        record.warnings += task.warned(warnings(version.gates))
-        if refused(version.gates):
-            return turn_away(task, version, record)
-        if not task.order.publish:
-            return keep_back(task, version, record)
-        return make_visible(task, (lock, publishing), part, version, record)
+        with compared_with_parent(task, part, version) as found:
+            version = judge(task, version, found.comparison)
+            record.warnings += task.warned(warnings(version.gates))
+            if refused(version.gates):
+                return turn_away(task, version, record)
+            if not task.order.publish:
+                return keep_back(task, version, record)
+            return make_visible(task, (lock, publishing), part, version, found, record)
+
+
+def compared_with_parent(task: Task, part: Part, version: Version) -> AbstractContextManager[Compared]:
+    """Who moves with this version; history need not know of what is not to be published."""
+    history = task.segmentation.history and task.order.publish
+    return compared(task.database, version.parent_version_id, part, carried=True, history=history)
 
 
 def check_parent(task: Task, part: Part, version: Version) -> None:
@@ -76,13 +84,16 @@ def keep_back(task: Task, version: Version, record: Record) -> Version:
     return version
 
 
-def make_visible(task: Task, locks: tuple[Lock, ...], part: Part, version: Version, record: Record) -> Version:
-    """Attach the labels, and move the pointer."""
+def make_visible(
+    task: Task, locks: tuple[Lock, ...], part: Part, version: Version, found: Compared, record: Record
+) -> Version:
+    """Attach the labels, add to the history, and move the pointer."""
     attach(task.database, part)
+    kept = found.keep(task.database)
     for lock in locks:
         lock.verify()
     finished = record.columns(task.progress)
-    move = Move(part, "run", record.run_id, version.parent_version_id)
+    move = Move(part, "run", record.run_id, version.parent_version_id, found.publication, begins_history=not kept)
     published_at = publish(task.database, move, finished).published_at
     record.warnings += task.warned(analyze(task.database, task.names))
     return replace(version, status="published", published_at=published_at)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sqlalchemy import Connection
 
 from segjob.errors import DataError, GateRefused
-from segjob.job.comparing import compare_with
+from segjob.job.comparing import compared
 from segjob.job.gates import refusals
 from segjob.job.pruning import prune_after
 from segjob.job.publishing import analyze
@@ -155,12 +155,24 @@ def put_in_place(
 ) -> dict[str, Any]:
     """Attach the labels and move the pointer, with what changes by it."""
     catch_up(work, part)
-    comparison = compare_with(work.database, before, part, carried=carried)
-    attach(work.database, part)
-    lock.verify()
-    wish = work.wish
-    asked = Move(part, wish.kind, record.run_id, before, comparison, wish.force, wish.reason)
-    done = publish(work.database, asked, record.columns(work.progress))
+    history = work.settings.segmentation(work.name).history
+    with compared(work.database, before, part, carried=carried, history=history) as found:
+        attach(work.database, part)
+        kept = found.keep(work.database)
+        lock.verify()
+        wish = work.wish
+        asked = Move(
+            part,
+            wish.kind,
+            record.run_id,
+            before,
+            found.publication,
+            begins_history=not kept,
+            comparison=found.comparison,
+            forced=wish.force,
+            reason=wish.reason,
+        )
+        done = publish(work.database, asked, record.columns(work.progress))
     for sentence in analyze(work.database, part.names):
         work.progress.warn(sentence)
         record.warnings.append(sentence)

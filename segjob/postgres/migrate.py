@@ -16,8 +16,9 @@ from sqlalchemy import Connection, select, text
 from segjob.errors import ConfigurationError, NotPermitted
 from segjob.postgres import tables
 from segjob.postgres.connect import Database, Schemas
+from segjob.postgres.history import history_statements
 from segjob.postgres.queries import Names, literal, query, quote, sql
-from segjob.postgres.removal import refuse_dependents, remove_objects
+from segjob.postgres.removal import REMOVAL, refuse_dependents, remove_objects
 from segjob.postgres.shapes import REVISION, Shape, current_revision, has_version_table, stored_shape
 from segjob.shipped import migrations_dir
 
@@ -114,7 +115,8 @@ def rebuild(connection: Connection, names: Names, shape: Shape, stored: Shape) -
     refuse_new_key(connection, shape)
     refuse_dependents(connection, names)
     identifiers = names.identifiers()
-    return sql("drop_views", **identifiers) + sql("drop_label_table", **identifiers) + create_statements(names, shape)
+    removed = [statement for step in REMOVAL for statement in sql(step, **identifiers)]
+    return removed + create_statements(names, shape)
 
 
 def recorded(names: Names, shape: Shape) -> list[str]:
@@ -149,15 +151,17 @@ def create_statements(names: Names, shape: Shape) -> list[str]:
     for relation in (names.label, names.view(), names.view("_unlabelled")):
         for key in keys:
             statements += sql("comment_on_key", relation=relation, column=key)
-    return statements
+    return statements + history_statements(names, shape.keys)
 
 
 def grant_statements(names: Names, grants: Grants, owner: str) -> list[str]:
     """Views for the analysts and the job; the label table for the job, which attaches partitions to it."""
     readers = [*grants.analysts, *([grants.job_role] if grants.job_role else [])]
-    statements = [s for r in readers for s in sql("grant_views_to_analyst", role=quote(r), **names.identifiers())]
+    steps = ("grant_views_to_analyst", "grant_history_to_analyst")
+    statements = [s for r in readers for step in steps for s in sql(step, role=quote(r), **names.identifiers())]
     if grants.job_role and grants.job_role != owner:
-        statements += sql("own_label_table", role=quote(grants.job_role), owner=quote(owner), **names.identifiers())
+        for step in ("own_label_table", "own_membership_table"):
+            statements += sql(step, role=quote(grants.job_role), owner=quote(owner), **names.identifiers())
     return statements
 
 

@@ -19,7 +19,7 @@ class Moves:
     """The table of the customers whose segment changes with a publication.
 
     Its columns are the key, publication, segment_id (until then; NULL: was not there), piece, new_segment_id (NULL:
-    leaves) and carried_segment_id; who keeps it drops the last two.
+    leaves) and carried_segment_id.
     """
 
     names: Names
@@ -29,7 +29,7 @@ class Moves:
     @property
     def table(self) -> str:
         """Its quoted name."""
-        return self.names.moves(self.publication)
+        return self.names.moves
 
 
 def compare(database: Database, before: Part, after: Part, *, carried: bool = False) -> Comparison:

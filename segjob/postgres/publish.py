@@ -40,6 +40,8 @@ class Move:
     ----------
     run_id : also the fencing number: a later publication has a larger one
     before : the version that gives way; the pointer moves only if it is still there
+    publication : the number that it gets; what history has under it must be of no other one
+    begins_history : who moved with it was not kept, so that nothing is known of before
     comparison : who moves with it, to be stored; None if there is nothing before, or it is stored already
     forced, reason : why a version is published that a gate refused
     """
@@ -48,6 +50,8 @@ class Move:
     kind: Kind
     run_id: int
     before: int | None
+    publication: int
+    begins_history: bool
     comparison: Comparison | None = None
     forced: bool = False
     reason: str | None = None
@@ -80,16 +84,21 @@ def attach(database: Database, part: Part, deadline: float = ATTACH_DEADLINE) ->
     TryAgain
         Somebody held the label table for the whole deadline; the version stays as it is.
     """
-    for attempt in Retrying(
-        stop=stop_after_delay(deadline),
-        wait=wait_random_exponential(multiplier=0.2, max=3.0),
-        retry=retry_if_exception_type(TryAgain),
-        reraise=True,
-    ):
+    for attempt in short_attempts(deadline):
         with attempt, database.begin() as connection:
             connection.execute(query("lock_timeout"))
             if not is_attached(connection, part):
                 part.execute(connection, "attach_part")
+
+
+def short_attempts(deadline: float = ATTACH_DEADLINE) -> Retrying:
+    """Come again, after a while that varies, as long as somebody else's lock is in the way."""
+    return Retrying(
+        stop=stop_after_delay(deadline),
+        wait=wait_random_exponential(multiplier=0.2, max=3.0),
+        retry=retry_if_exception_type(TryAgain),
+        reraise=True,
+    )
 
 
 def is_attached(connection: Connection, part: Part) -> bool:
@@ -125,7 +134,7 @@ def move_pointer(connection: Connection, move: Move) -> Published:
     arguments = move.identity | {"parent_version_id": move.before, "run_id": move.run_id}
     statement = query("move_pointer", private=quote(move.part.names.schemas.private))
     moved = connection.execute(statement, arguments).one_or_none()
-    if moved is None:
+    if moved is None or moved.publication != move.publication:
         raise overtaken(move.part)
     return Published(moved.publication, moved.published_at)
 
@@ -149,7 +158,13 @@ def mark_versions(connection: Connection, move: Move, published_at: datetime) ->
 
 def log_publication(connection: Connection, move: Move, done: Published) -> None:
     """The row of the publication, and who moved with it."""
-    values = {"kind": move.kind, "run_id": move.run_id, "forced": move.forced, "reason": move.reason}
+    values = {
+        "kind": move.kind,
+        "run_id": move.run_id,
+        "begins_history": move.begins_history,
+        "forced": move.forced,
+        "reason": move.reason,
+    }
     connection.execute(insert(publication).values(**move.identity, **asdict(done), **values))
     if move.before is not None and move.comparison is not None:
         names = move.part.names

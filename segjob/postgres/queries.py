@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 FILES = ("history.sql", "listing.sql", "reading.sql", "retention.sql", "runtime.sql", "segmentation.sql")
 
+VIEW_SUFFIXES = ("", "_profile", "_centroid", "_segment", "_unlabelled", "_history", "$moves", "$names")
+
 
 @dataclass(frozen=True)
 class Statement:
@@ -98,18 +100,27 @@ class Names:
         return f"{quote(self.schemas.private)}.{quote(f'membership_{self.segmentation}')}"
 
     @property
-    def moves_prefix(self) -> str:
+    def moves(self) -> str:
+        """What is compared just now; a piece of the membership table if it is kept."""
+        return f"{quote(self.schemas.private)}.{quote(f'{self.piece_prefix}moves')}"
+
+    @property
+    def piece_prefix(self) -> str:
         return f"membership_{self.segmentation}$"
 
-    def moves(self, publication: int) -> str:
-        return f"{quote(self.schemas.private)}.{quote(f'{self.moves_prefix}{publication}')}"
+    def piece(self, publication: int) -> str:
+        return f"{quote(self.schemas.private)}.{quote(f'{self.piece_prefix}{publication}')}"
 
     def view(self, suffix: str = "") -> str:
         return f"{quote(self.schemas.public)}.{quote(self.segmentation + suffix)}"
 
     @property
     def views(self) -> tuple[str, ...]:
-        return tuple(self.view(suffix) for suffix in ("", "_profile", "_centroid", "_segment", "_unlabelled"))
+        return tuple(self.view(suffix) for suffix in VIEW_SUFFIXES)
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        return (f"{self.view('_as_of')}(timestamptz)",)
 
     def identifiers(self) -> dict[str, str]:
         """What the statements of one segmentation call their objects."""
@@ -124,4 +135,10 @@ class Names:
             "view_centroid": self.view("_centroid"),
             "view_segment": self.view("_segment"),
             "view_unlabelled": self.view("_unlabelled"),
+            "membership": self.membership,
+            "moves": self.moves,
+            "view_history": self.view("_history"),
+            "view_moves": self.view("$moves"),
+            "view_names": self.view("$names"),
+            "as_of": self.view("_as_of"),
         }

@@ -15,6 +15,8 @@ from segjob.postgres.write import loose_parts
 
 ANEW = "which must be made anew; drop it, run `segjob migrate`, and create it again"
 GONE = "which are to go; drop it first"
+REMOVAL = ("drop_history", "drop_views", "drop_label_table", "drop_membership_table")
+"""How the objects of a segmentation go, each before what it reads."""
 REMOVE_DEADLINE = 30.0  # seconds of short attempts until a reader's lock is given up on
 
 
@@ -64,7 +66,7 @@ def remove_segmentation(database: Database, names: Names, deadline: float = REMO
 def remove_objects(connection: Connection, names: Names) -> None:
     """The views and tables; who depends on them has been asked for."""
     parts = [f"{quote(names.schemas.private)}.{quote(part)}" for part in loose_parts(connection, names)]
-    statements = [*sql("drop_views", **names.identifiers()), *sql("drop_label_table", **names.identifiers())]
+    statements = [statement for step in REMOVAL for statement in sql(step, **names.identifiers())]
     for statement in [*statements, *(one for part in parts for one in sql("drop_part", part=part))]:
         connection.execute(text(statement))
 
@@ -77,8 +79,9 @@ def remove_books(connection: Connection, names: Names) -> None:
 
 
 def refuse_dependents(connection: Connection, names: Names, way_out: str = ANEW) -> None:
-    """Never take somebody's view along."""
-    dependents = connection.execute(query("dependent_objects"), {"relations": list(names.views)}).scalars().all()
+    """Never take somebody's view or function along."""
+    ours = {"relations": list(names.views), "functions": list(names.functions)}
+    dependents = connection.execute(query("dependent_objects"), ours).scalars().all()
     if dependents:
         raise ConfigurationError(
             f"{', '.join(dependents)} depends on the views of segmentation {names.segmentation}, {way_out}"

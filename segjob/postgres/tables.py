@@ -304,6 +304,7 @@ publication = Table(
     Column("run_id", BigInteger, ForeignKey("$private.run.run_id"), nullable=False),
     Column("forced", Boolean, nullable=False, server_default="false"),
     Column("reason", Text),
+    Column("begins_history", Boolean, nullable=False, server_default="false"),
     PrimaryKeyConstraint("segmentation", "publication"),
     ForeignKeyConstraint(["segmentation", "version_id"], VERSION_KEY),
     CheckConstraint("kind IN ('run', 'score', 'publish', 'rollback')"),

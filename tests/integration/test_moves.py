@@ -2,58 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import psycopg
 import pytest
 
-from segjob.postgres.connect import Database
-from segjob.postgres.migrate import Grants, migrate
 from segjob.postgres.moves import Moves, compare, drop_moves, write_moves
-from segjob.postgres.queries import Names
-from segjob.postgres.shapes import Shape
-from segjob.postgres.write import Part
-from segjob.records import FeatureColumn, KeyColumn, Transition
-
-Segments = Mapping[int, int | None]
-
-KEYS = {
-    "bigint": ((KeyColumn("id", "bigint", "integer"),), "{0}"),
-    "uuid": ((KeyColumn("id", "uuid", "uuid"),), "md5('{0}')::uuid"),
-    "text": ((KeyColumn("id", "text", "text"),), "'ä{0}'"),
-    "varchar": ((KeyColumn("id", "character varying(5)", "text"),), "'a{0}'"),
-    "composite": (
-        (KeyColumn('Nr:"x" %s {y};', "text", "text"), KeyColumn("select", "smallint", "integer")),
-        "'{0}', mod({0}, 2)",
-    ),
-}
-
-
-def labelled(connection: psycopg.Connection, part: Part, segments: Segments, carried: Segments | None = None) -> Part:
-    """A version's table with these labels, as a run leaves it."""
-    expression = KEYS[part_kind(part)][1]
-    connection.execute(f"CREATE TABLE {part.table} (LIKE {part.names.label})".encode())
-    for customer, segment in segments.items():
-        values = f"{expression.format(customer)}, {part.version_id}, %s, %s"
-        columns = f"{part.identifiers['keys'].replace('%', '%%')}, version_id, segment_id, carried_segment_id"
-        statement = f"INSERT INTO {part.table} ({columns}) VALUES ({values})"
-        connection.execute(statement.encode(), [segment, (carried or {}).get(customer)])
-    connection.execute(f"ALTER TABLE {part.table} ADD PRIMARY KEY (version_id, {part.identifiers['keys']})".encode())
-    connection.execute(f"ANALYZE {part.table}".encode())
-    return part
-
-
-def part_kind(part: Part) -> str:
-    return next(kind for kind, (keys, _) in KEYS.items() if keys == part.keys)
-
-
-def parts(database: Database, kind: str = "bigint") -> tuple[Part, Part]:
-    keys = KEYS[kind][0]
-    shape = Shape("mall", keys, (FeatureColumn("amount", "double precision", "number"),))
-    migrate(database, [shape], Grants())
-    names = Names(database.schemas, "mall")
-    return Part(names, 1, keys), Part(names, 2, keys)
-
+from segjob.records import Transition
+from tests.integration.publishing import KEYS, Segments, Shop
 
 BEFORE: Segments = {1: 1, 2: 1, 3: 2, 4: 2, 5: None, 6: 3, 7: 3}
 AFTER: Segments = {1: 1, 2: 2, 3: 2, 4: None, 5: 1, 6: 4, 8: 4}
@@ -62,9 +15,9 @@ WHO = [(1, 1, 1), (1, 2, 1), (2, 2, 1), (2, None, 1), (None, 1, 1), (3, 4, 1), (
 
 @pytest.mark.parametrize("kind", KEYS)
 def test_everybody_is_counted_once_by_where_from_and_where_to(database, connection, kind):
-    before, after = parts(database, kind)
-    labelled(connection, before, BEFORE)
-    labelled(connection, after, AFTER)
+    shop = Shop(database, connection, kind)
+    before = shop.label(1, BEFORE)
+    after = shop.label(2, AFTER)
     moves = Moves(before.names, 2, before.keys)
     found = compare(database, before, after)
     written = write_moves(database, before, after, moves, carried=False, logged=True)
@@ -78,9 +31,9 @@ def test_everybody_is_counted_once_by_where_from_and_where_to(database, connecti
 
 
 def test_of_those_who_moved_it_is_told_whether_their_features_or_the_model_did(database, connection):
-    before, after = parts(database)
-    labelled(connection, before, {1: 1, 2: 1, 3: 1, 4: 1, 5: 3, 6: 3})
-    labelled(connection, after, {1: 2, 2: 2, 3: 2, 4: 1, 5: 3, 7: 2}, {1: 2, 2: 1, 3: 3, 4: 2, 5: 3, 7: 1})
+    shop = Shop(database, connection)
+    before = shop.label(1, {1: 1, 2: 1, 3: 1, 4: 1, 5: 3, 6: 3})
+    after = shop.label(2, {1: 2, 2: 2, 3: 2, 4: 1, 5: 3, 7: 2}, {1: 2, 2: 1, 3: 3, 4: 2, 5: 3, 7: 1})
     expected = {
         Transition(1, 2, 3, n_features_moved=2, n_model_moved=2),
         Transition(1, 1, 1),
@@ -94,22 +47,22 @@ def test_of_those_who_moved_it_is_told_whether_their_features_or_the_model_did(d
 
 
 def test_without_an_answer_of_the_old_model_for_everyone_nothing_is_told(database, connection):
-    before, after = parts(database)
-    labelled(connection, before, {1: 1, 2: 1})
-    labelled(connection, after, {1: 2, 2: 2}, {1: 2})
+    shop = Shop(database, connection)
+    before = shop.label(1, {1: 1, 2: 1})
+    after = shop.label(2, {1: 2, 2: 2}, {1: 2})
     assert compare(database, before, after, carried=True).transitions == (Transition(1, 2, 2),)
 
 
 def test_strangers_share_nobody_and_have_no_churn(database, connection):
-    before, after = parts(database)
-    labelled(connection, before, {1: 1})
-    labelled(connection, after, {2: 1})
+    shop = Shop(database, connection)
+    before = shop.label(1, {1: 1})
+    after = shop.label(2, {2: 1})
     found = compare(database, before, after)
     assert (found.n_shared, found.label_churn) == (0, None)
     assert set(found.transitions) == {Transition(1, None, 1), Transition(None, 1, 1)}
 
 
 def test_a_version_compared_with_itself_has_no_churn(database, connection):
-    before, _ = parts(database)
-    labelled(connection, before, BEFORE)
+    shop = Shop(database, connection)
+    before = shop.label(1, BEFORE)
     assert compare(database, before, before).label_churn == 0

@@ -64,7 +64,7 @@ segmentations:
     keep_versions: 12
     history: true
 """
-LATER = ("watermark", "drift", "history")
+LATER = ("watermark", "drift")
 
 
 @pytest.fixture
@@ -123,7 +123,6 @@ SETTING_LATER_KEYS = [
     ),
     (shop(drift={}), f"{SHOP}.drift: not yet: this release has no `segjob score`; remove the key"),
     (shop(watermark="updated_at"), f"{SHOP}.watermark: not yet: this release has no `segjob score`; remove the key"),
-    (shop(history=True), f"{SHOP}.history: not yet: this release keeps no history; say false or remove the key"),
     (
         shop(parallel_safe=True),
         f"{SHOP}.parallel_safe: not yet: this release reads a view or query in one stream",
@@ -146,7 +145,6 @@ def test_every_key_of_a_later_release_is_tested() -> None:
         {"database": {"source_url": ""}, **shop()},
         {"database": {"source_url": None}, **shop()},
         shop(watermark=None),
-        shop(history=False),
         shop(parallel_safe=False),
     ],
 )
