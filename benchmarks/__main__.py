@@ -5,6 +5,7 @@
     python -m benchmarks growth --most-rows 10000000
     python -m benchmarks phases --rows 5000000
     python -m benchmarks first-query --rows 1000000
+    python -m benchmarks history --rows 5000000
 
 The bundled Postgres runs with its default settings in a temporary directory; nothing is left behind. Besides, there are
 `python -m benchmarks.memory` and `python -m benchmarks.startup`.
@@ -23,6 +24,7 @@ from benchmarks.contenders import CONTENDERS
 from benchmarks.customers import KEYS, Customers
 from benchmarks.first_query import print_first_query
 from benchmarks.ground import Ground
+from benchmarks.history import print_history
 from benchmarks.phases import print_phases
 from benchmarks.printing import machine, print_comparison
 from benchmarks.promises import PROMISES, measure_promises
@@ -67,6 +69,9 @@ def parser() -> argparse.ArgumentParser:
     query = suites.add_parser("first-query", help="what the planner expects of the first query after publishing")
     query.set_defaults(suite=ask_first)
     add_table_options(query, rows=1_000_000)
+    history = suites.add_parser("history", help="what a publication costs more when history is kept")
+    history.set_defaults(suite=keep_history)
+    history.add_argument("--rows", type=int, default=5_000_000)
     for suite in suites.choices.values():
         add_common_options(suite)
     return top
@@ -116,6 +121,11 @@ def ask_first(server: Server, wanted: argparse.Namespace) -> Sequence[Comparison
     ground = ground_of(server, wanted)
     print_first_query(ground)
     print_first_query(replace(ground, customers=replace(ground.customers, changing=True)))
+    return []
+
+
+def keep_history(server: Server, wanted: argparse.Namespace) -> Sequence[Comparison]:
+    print_history(server, wanted.rows, wanted.times)
     return []
 
 
