@@ -18,7 +18,7 @@ from segjob.postgres.erasure import Erased, Forgotten, count_left, erase
 from segjob.postgres.locks import hold_locks
 from segjob.postgres.queries import Names, query
 from segjob.postgres.runs import finish_run, start_run
-from segjob.postgres.scrubbing import SNAPSHOT_DEADLINE, scrub, wait_for_older_snapshots
+from segjob.postgres.scrubbing import SNAPSHOT_DEADLINE, execute, scrub, wait_for_older_snapshots
 from segjob.postgres.shapes import check_up_to_date, stored_keys
 from segjob.postgres.write import drop_orphans
 from segjob.progress import Progress
@@ -76,6 +76,7 @@ def begin(database: Database, settings: Settings, names: Names) -> Record:
     """Clear away what a dead run left, which may hold them too, and write the row of this one."""
     with database.begin() as connection:
         drop_orphans(connection, names)
+        execute(connection, "drop_moves", moves=names.moves)
         config_hash = settings.segmentation(names.segmentation).config_hash()
         return Record(start_run(connection, names.segmentation, "forget", config_hash, {}))
 

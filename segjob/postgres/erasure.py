@@ -76,16 +76,12 @@ class Erased:
 
 def tables_of_customers(connection: Connection, names: Names) -> list[CustomerTable]:
     """Every table with rows of customers of a segmentation; there may be no history."""
-    arguments = {"schema": names.schemas.private, "labels": names.part_prefix, "pieces": piece_prefix(names)}
+    arguments = {"schema": names.schemas.private, "labels": names.part_prefix, "pieces": names.piece_prefix}
     return [
         customer_table(names, row.relname, row.relispartition)
         for row in connection.execute(query("tables_of_customers"), arguments)
         if row.relname.rpartition("$")[2].isdigit()
     ]
-
-
-def piece_prefix(names: Names) -> str:
-    return f"membership_{names.segmentation}$"
 
 
 def partitioned_tables(connection: Connection, names: Names) -> list[str]:

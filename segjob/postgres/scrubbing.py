@@ -109,8 +109,13 @@ def execute(connection: Connection, step: str, **identifiers: str) -> None:
 
 
 def overwrite(connection: Connection, table: str, key: KeyColumn, page: int, sizes: Sequence[int]) -> None:
-    """Write over the places on a page where rows have been."""
-    arguments = {"page": page, "next_page": page + 1, "size": max(sizes), "n_rows": len(sizes)}
+    """Write over the places on a page where rows have been.
+
+    A row that is written again may be shorter than it was, where a column was dropped since, so that a few more rows
+    are needed to fill the place; what does not fit goes to another page.
+    """
+    n_rows = len(sizes) + len(sizes) // 4 + 1
+    arguments = {"page": page, "next_page": page + 1, "size": max(sizes), "n_rows": n_rows}
     statement = query("overwrite_gap", table=escaped(table), column=escaped(quote(key.name)))
     connection.execute(statement, arguments)
 

@@ -23,6 +23,13 @@ from tests.servers import fresh_database
 EXAMPLES = sorted((sql_dir() / "examples").glob("*.sql"))
 Row = dict[str, Any]
 
+A_WEEK_BEFORE = "UPDATE segjob.publication SET published_at = published_at - INTERVAL '7 days' WHERE publication = 1"
+ORDER_BETWEEN = """
+INSERT INTO shop.orders (order_id, customer_id, ordered_on, amount)
+SELECT -1, min(customer_id), current_date - 3, 12345 FROM segments.shop_history
+WHERE valid_to < now() AND customer_id IN (SELECT customer_id FROM segments.shop)
+"""
+
 
 @pytest.fixture(scope="module")
 def analyst(
@@ -46,6 +53,9 @@ def analyst(
                 owner.execute(f"GRANT USAGE ON SCHEMA shop TO {role}; GRANT SELECT ON shop.orders TO {role}".encode())
             done = run_segjob(folder, url, "run", "shop")
             assert done.returncode == 0, done.stderr
+            with psycopg.connect(url, autocommit=True) as owner:
+                for statement in A_WEEK_BEFORE, ORDER_BETWEEN:
+                    owner.execute(statement)
             place = make_conninfo(url, options=f"-c role={role}")
             with psycopg.connect(place, autocommit=True, row_factory=dict_row) as session:
                 yield session
@@ -87,6 +97,23 @@ def test_who_is_far_out_is_farther_than_the_others(analyst: psycopg.Connection[R
     assert 5 <= len(far) <= 10
     farther = "SELECT FROM segments.shop WHERE segment_id = %s AND distance > %s"
     assert {analyst.execute(farther, [row["segment_id"], row["distance"]]).rowcount for row in far} <= {0, 1}
+
+
+def test_who_moved_last_month_is_who_moved_between_the_two_runs(analyst: psycopg.Connection[Row]) -> None:
+    moved = answer(analyst, "who-moved-last-month")
+    compared = answer(analyst, "comparison-of-two-versions")
+    assert len(moved) == sum(row["n_customers"] for row in compared if row["from_segment_id"] and row["to_segment_id"])
+
+
+def test_an_order_counts_for_the_segment_of_its_day(analyst: psycopg.Connection[Row]) -> None:
+    """One lies between the two publications, of a customer who moved; all others are older."""
+    moved = {row["customer_id"]: row["was"] for row in answer(analyst, "who-moved-last-month")}
+    known = [row for row in answer(analyst, "revenue-as-of-the-order") if row["segment_id"]]
+    bought = analyst.execute("SELECT customer_id FROM shop.orders WHERE amount = 12345").fetchone()
+    assert bought is not None
+    assert [(row["segment_name"], row["orders"], float(row["revenue"])) for row in known] == [
+        (moved[bought["customer_id"]], 1, 12345.0)
+    ]
 
 
 def test_freshness_is_one_row(analyst: psycopg.Connection[Row]) -> None:
