@@ -164,6 +164,27 @@ def run(
     raise typer.Exit(exit_code)
 
 
+@app.command()
+def score(
+    context: typer.Context,
+    names: Names = None,
+    everything: All = False,
+    param: ParamOption = None,
+    config: ConfigOption = None,
+    database_url: UrlOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Label new and changed customers with the published model, without a new fit."""
+    chosen = settings(context, config, database_url)
+    from segjob.commands.score import print_scores, score_all
+
+    results, exit_code = score_all(chosen, chosen_names(chosen, names, everything), pairs(param))
+    document = results[0] if len(results) == 1 else results
+    console.show(document, as_json, lambda _: print_scores(results))
+    raise typer.Exit(exit_code)
+
+
 @app.command("choose-k")
 def choose_k(
     context: typer.Context,

@@ -75,6 +75,7 @@ CREATE TABLE {private}.version (
     seed bigint NOT NULL,
     config_hash text NOT NULL,
     scope_hash text NOT NULL DEFAULT '',
+    watermark text,
     gated boolean NOT NULL DEFAULT false,
     grid_exponent integer NOT NULL,
     stages jsonb NOT NULL,
@@ -107,6 +108,7 @@ CREATE TABLE {private}.segment (
     rule text,
     rule_precision double precision,
     rule_recall double precision,
+    distance_p99 double precision NOT NULL,
     origin text NOT NULL CHECK (origin IN ('kept', 'split', 'merged', 'new')),
     from_segment_ids integer[] NOT NULL,
     PRIMARY KEY (segmentation, version_id, segment_id),
@@ -280,7 +282,8 @@ COMMENT ON COLUMN {public}.segmentation.published_at IS 'Since when this version
 COMMENT ON COLUMN {public}.segmentation.data_as_of IS 'The time of the snapshot under which the customers were read.';
 COMMENT ON COLUMN {public}.segmentation.last_success_at IS 'When a run last succeeded.';
 COMMENT ON COLUMN {public}.segmentation.last_status IS 'How the latest run stands or ended.';
-COMMENT ON COLUMN {public}.segmentation.fit_due IS 'True when a new fit is due: nothing is published yet.';
+COMMENT ON COLUMN {public}.segmentation.fit_due IS
+    'True when a new fit is due: nothing is published yet, or the customers have drifted from those of the fit.';
 
 CREATE VIEW {public}.version AS
 SELECT

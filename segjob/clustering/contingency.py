@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 
@@ -10,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segjob.clustering.features import Rows, by_feature, grid_matrix, specs_of
+from segjob.clustering.features import Rows, grid_matrix, specs_of
 from segjob.clustering.grid import LIMIT
+from segjob.clustering.model_features import in_order
 from segjob.clustering.nearest import as_rows, center_scores, resolve_device, row_blocks, squared_norms
 from segjob.clustering.plan import BLOCK, FeaturePlan
-from segjob.records import Chunk, FeatureFamily, FeatureSpec, Model, ModelColumn
+from segjob.records import Chunk, FeatureSpec, Model, ModelColumn
 
 EXACT = 2**53  # up to here float64 has every whole number
 FINDINGS = ("n_missing", "n_clipped", "minimum", "maximum", "population_mean", "population_std", "population_median")
@@ -60,18 +60,6 @@ def tagged_nearest(rows: Tensor, centers: Tensor, step: float) -> Tensor:
     tags = squared_norms(centers) * step + numbers
     least = torch.addmm(tags[:, None], centers * step, rows.T, alpha=-2).amin(dim=0)
     return least - torch.floor(least / step) * step
-
-
-def answers_for(model: Model, specs: Sequence[FeatureSpec], families: Sequence[FeatureFamily]) -> bool:
-    """Whether a model can be asked about customers that are read so: it has the same features, in any order.
-
-    A feature by which the model left customers out has to leave out the same ones today.
-    """
-    today = {spec.column: (family, spec.onehot) for spec, family in zip(specs, families, strict=True)}
-    before = {group[0].column: (group[0].family, group[0].category is not None) for group in by_feature(model.columns)}
-    excluding = {(spec.column, spec.transform) for spec in specs if spec.impute == "exclude"}
-    excluded = {(spec.column, spec.transform) for spec in specs_of(model.columns) if spec.impute == "exclude"}
-    return today == before and excluded <= excluding
 
 
 @dataclass(frozen=True)
@@ -131,21 +119,3 @@ class Predecessor:
 def constants(column: ModelColumn) -> tuple[object, ...]:
     """All that places a customer in a column."""
     return tuple(getattr(column, one.name) for one in fields(column) if one.name not in FINDINGS)
-
-
-@dataclass(frozen=True)
-class Reordered:
-    """The raw features of some customers in the order of another configuration."""
-
-    numbers: np.ndarray
-    categories: tuple[object, ...]
-
-
-def in_order(rows: Rows, specs: Sequence[FeatureSpec], wanted: Sequence[FeatureSpec]) -> Rows:
-    """Rows whose features come as `specs` have them, in the order of `wanted`, which has the same columns."""
-    columns = [[one.column for one in some if not one.onehot] for some in (specs, wanted)]
-    onehot = [[one.column for one in some if one.onehot] for some in (specs, wanted)]
-    if columns[0] == columns[1] and onehot[0] == onehot[1]:
-        return rows
-    numbers = rows.numbers[:, [columns[0].index(name) for name in columns[1]]]
-    return Reordered(numbers, tuple(rows.categories[onehot[0].index(name)] for name in onehot[1]))

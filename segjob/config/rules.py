@@ -32,8 +32,6 @@ ANY_SEGMENTATION = "segmentations.*"
 NOT_YET = (
     NotYet("database.source_url", "this release reads the customers from database.url"),
     NotYet(f"{ANY_SEGMENTATION}.parallel_safe", "this release reads a view or query in one stream"),
-    NotYet(f"{ANY_SEGMENTATION}.watermark", "this release has no `segjob score`; remove the key"),
-    NotYet(f"{ANY_SEGMENTATION}.drift", "this release has no `segjob score`; remove the key"),
 )
 
 

@@ -30,27 +30,33 @@ VALUE_BYTES = 24  # of a value of such a chunk: raw, on the grid, and on the way
 
 
 @dataclass(frozen=True)
-class Customers:
+class Spooled:
     """What was read under one snapshot.
 
     Attributes
     ----------
-    labelled : those that get a segment
-    unlabelled : the others: keys, and "excluded_by", the feature without a value whose policy is `exclude`
+    labelled : those that get a segment; there may be none
+    unlabelled : the others: keys and "excluded_by"
     chunk_rows : customers of every chunk but the last
     warnings : what a person should know of the reading
     """
 
     taken_at: datetime
-    survey: Survey
     labelled: LocalPopulation[Chunk]
     unlabelled: Spool
     chunk_rows: int
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[str, ...]
 
     @property
     def n_rows(self) -> int:
         return self.labelled.n_rows + self.unlabelled.n_rows
+
+
+@dataclass(frozen=True)
+class Customers(Spooled):
+    """The same of customers to be segmented, with what was learnt of them on the way. At least one is labelled."""
+
+    survey: Survey
 
 
 @contextmanager
@@ -64,41 +70,86 @@ def read_customers(task: Task, phase: Phase) -> Iterator[Customers]:
     TryAgain
         There is no room for the customers.
     """
+    with read_rows(task, phase, task.segmentation.feature_specs(), surveyed=True) as (spooled, survey):
+        if survey is None:
+            raise DataError(empty_sentence(spooled.unlabelled.n_rows))
+        yield Customers(**vars(spooled), survey=survey)
+
+
+@contextmanager
+def read_rows(
+    task: Task, phase: Phase, specs: Sequence[FeatureSpec], *, surveyed: bool = False
+) -> Iterator[tuple[Spooled, Survey | None]]:
+    """The same of a source that may be empty; a survey only where it is asked for and there is somebody.
+
+    Parameters
+    ----------
+    specs : the features that the task's plan reads
+    """
     folder = task.settings.resources.spool_folder
     with ExitStack() as spools:
         rows = chunk_rows_of(len(task.plan.features))
         labelled = spools.enter_context(Spool(task.plan.schema, task.budget, folder, rows))
         unlabelled = spools.enter_context(Spool(unlabelled_schema(task.plan), task.budget, folder))
+        survey = Surveyor(specs) if surveyed else None
         warnings: list[str] = []
-        survey, taken_at = fill(task, phase, labelled, unlabelled, warnings)
-        if survey is None:
-            raise DataError(empty_sentence(unlabelled.n_rows))
-        row_bytes = len(task.plan.features) * VALUE_BYTES
+        taken_at = fill(task, phase, Filled(specs, labelled, unlabelled, survey), warnings)
+        row_bytes = max(len(task.plan.features), 1) * VALUE_BYTES
         memory = task.settings.resources.memory_budget // PASS_PART
         population = LocalPopulation(labelled, decode_chunk, chunks_at_once(memory, rows * row_bytes, threads()))
-        yield Customers(taken_at, survey, population, unlabelled, rows, tuple(warnings))
+        yield Spooled(taken_at, population, unlabelled, rows, tuple(warnings)), survey.settled if survey else None
 
 
-def fill(
-    task: Task, phase: Phase, labelled: Spool, unlabelled: Spool, warnings: list[str]
-) -> tuple[Survey | None, datetime]:
-    """Read everything into the spools; returns what was learnt on the way (None of nobody), and the snapshot's time."""
-    specs, survey = task.segmentation.feature_specs(), None
+class Surveyor:
+    """What is learnt of the customers chunk by chunk."""
+
+    def __init__(self, specs: Sequence[FeatureSpec]) -> None:
+        self._specs = specs
+        self._survey: Survey | None = None
+
+    def see(self, chunk: Chunk) -> None:
+        if chunk.n_rows:
+            found = survey_chunk(self._specs, chunk)
+            self._survey = found if self._survey is None else self._survey.merge(found)
+
+    @property
+    def settled(self) -> Survey | None:
+        """None of nobody."""
+        return self._survey and self._survey.settle()
+
+
+@dataclass(frozen=True)
+class Filled:
+    """Where customers go as they come."""
+
+    specs: Sequence[FeatureSpec]
+    labelled: Spool
+    unlabelled: Spool
+    survey: Surveyor | None
+
+    def take(self, batch: pa.RecordBatch) -> None:
+        included, chunk = divide(batch, self.specs, self.unlabelled)
+        self.labelled.append(included)
+        if self.survey:
+            self.survey.see(chunk)
+
+    def finish(self) -> None:
+        self.labelled.finish()
+        self.unlabelled.finish()
+
+
+def fill(task: Task, phase: Phase, filled: Filled, warnings: list[str]) -> datetime:
+    """Read everything; returns the snapshot's time."""
     with hold(task.database, task.plan) as snapshot:
         phase.expect(snapshot.expected.n_rows)
         warnings += task.warned(room_warnings(task, snapshot.expected))
         with closing(read_streams_of(task, snapshot, warnings)) as batches:
             for batch in batches:
                 phase.advance(batch.num_rows)
-                included, chunk = divide(batch, specs, unlabelled)
-                labelled.append(included)
-                if chunk.n_rows:
-                    found = survey_chunk(specs, chunk)
-                    survey = found if survey is None else survey.merge(found)
+                filled.take(batch)
         snapshot.verify()
-    labelled.finish()
-    unlabelled.finish()
-    return survey and survey.settle(), snapshot.taken_at
+    filled.finish()
+    return snapshot.taken_at
 
 
 def room_warnings(task: Task, expected: Expected) -> list[str]:

@@ -18,6 +18,7 @@ from segjob.postgres.erasure import Erased, Forgotten, count_left, erase
 from segjob.postgres.locks import hold_locks
 from segjob.postgres.queries import Names, query
 from segjob.postgres.runs import finish_run, start_run
+from segjob.postgres.scoring import drop_scratch
 from segjob.postgres.scrubbing import SNAPSHOT_DEADLINE, execute, scrub, wait_for_older_snapshots
 from segjob.postgres.shapes import check_up_to_date, stored_keys
 from segjob.postgres.write import drop_orphans
@@ -77,6 +78,7 @@ def begin(database: Database, settings: Settings, names: Names) -> Record:
     with database.begin() as connection:
         drop_orphans(connection, names)
         execute(connection, "drop_moves", moves=names.moves)
+        drop_scratch(connection, names)
         config_hash = settings.segmentation(names.segmentation).config_hash()
         return Record(start_run(connection, names.segmentation, "forget", config_hash, {}))
 

@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from segjob.clustering.alignment import Match, align
-from segjob.clustering.contingency import Contingency, Predecessor, answers_for, cross, nearest
+from segjob.clustering.contingency import Contingency, Predecessor, cross, nearest
 from segjob.clustering.kmeans import Fit
+from segjob.clustering.model_features import answers_for
 from segjob.clustering.nearest import one_thread_each
 from segjob.clustering.sample import key_hashes
 from segjob.engine.local import LocalPopulation, zip_populations

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from segjob.errors import TryAgain
+from segjob.job.catching_up import catch_up
 from segjob.job.comparing import Compared, compared
 from segjob.job.gates import evaluate, measure, refusals, refused, warnings
 from segjob.job.recording import Record
@@ -27,7 +28,7 @@ def conclude(task: Task, lock: Lock, part: Part, version: Version, record: Recor
     """Ask the gates; then publish the version, keep it back, or reject it. Nobody else publishes meanwhile."""
     with task.progress.phase("publish"), hold_lock(task.database, task.name, "publish", PATIENCE) as publishing:
         check_parent(task, part, version)
-        catch_up(task, part)
+        catch_up(task, part, version, record)
         with compared_with_parent(task, part, version) as found:
             version = judge(task, version, found.comparison)
             record.warnings += task.warned(warnings(version.gates))
@@ -51,10 +52,6 @@ def check_parent(task: Task, part: Part, version: Version) -> None:
     published = pointer.version_id if pointer else None
     if task.order.publish and published != version.parent_version_id:
         raise overtaken(part)
-
-
-def catch_up(task: Task, part: Part) -> None:
-    """Label with the new model whom `segjob score` labelled since the snapshot. There is no `score` yet."""
 
 
 def judge(task: Task, version: Version, comparison: Comparison | None) -> Version:

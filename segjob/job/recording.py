@@ -21,6 +21,7 @@ class Record:
     rows_read: int | None = None
     rows_labelled: int | None = None
     warnings: list[str] = field(default_factory=list)
+    watermark: str | None = None
 
     def columns(self, progress: Progress) -> dict[str, Any]:
         """The columns of the run's row that hold it."""

@@ -154,7 +154,6 @@ def put_in_place(
     work: Work, lock: Lock, record: Record, part: Part, before: int | None, *, carried: bool
 ) -> dict[str, Any]:
     """Attach the labels and move the pointer, with what changes by it."""
-    catch_up(work, part)
     history = work.settings.segmentation(work.name).history
     with compared(work.database, before, part, carried=carried, history=history) as found:
         attach(work.database, part)
@@ -177,10 +176,6 @@ def put_in_place(
         work.progress.warn(sentence)
         record.warnings.append(sentence)
     return document(work, record, part.version_id, before, done.publication)
-
-
-def catch_up(work: Work, part: Part) -> None:
-    """Label with this version's model who came or changed since its snapshot. There is no `score` yet to do it."""
 
 
 def document(work: Work, record: Record, version_id: int, before: int | None, publication: int) -> dict[str, Any]:

@@ -16,12 +16,14 @@ from segjob.job.gates import warnings as warnings_of
 from segjob.job.pruning import prune_after
 from segjob.job.publishing import conclude
 from segjob.job.recording import Record, recorded
+from segjob.job.source import watermark_column
 from segjob.job.task import Order, Task, open_task
 from segjob.postgres.candidates import store_candidates
 from segjob.postgres.connect import Database
 from segjob.postgres.gates import basis_of
 from segjob.postgres.locks import Lock, fit_lock
 from segjob.postgres.runs import start_run
+from segjob.postgres.scoring import forget_touched
 from segjob.postgres.versions import load_published, next_version, store_version
 from segjob.postgres.write import Part, completing, drop_orphans, new_part
 from segjob.progress import Progress
@@ -57,6 +59,7 @@ def begin(task: Task) -> Record:
     segmentation = task.segmentation
     with task.database.begin() as connection:
         orphans = drop_orphans(connection, task.names)
+        forget_touched(connection, task.names)
         params = {**segmentation.params, **task.order.params}
         run_id = start_run(connection, task.name, "run", segmentation.config_hash(), params)
     for orphan in orphans:
@@ -103,7 +106,10 @@ def load_torch() -> None:
 
 
 def read(task: Task, record: Record) -> Customers:
-    """One snapshot into the spools."""
+    """One snapshot into the spools; the watermark is taken before it, so that `score` misses nothing."""
+    with task.database.begin() as connection:
+        mark = watermark_column(connection, task.segmentation, task.order.params)
+        record.watermark = mark.highest(connection) if mark else None
     with task.progress.phase("read") as phase:
         customers = task.spools.enter_context(read_customers(task, phase))
     record.rows_read = customers.n_rows
@@ -142,7 +148,7 @@ def write(task: Task, lock: Lock, customers: Customers, fitted: Fitted, record: 
             version = score(task, customers, fitted, counted, version_id, record)
         lock.verify()
         with database.begin() as connection:
-            store_version(connection, version)
+            store_version(connection, replace(version, watermark=record.watermark))
             if fitted.choice:
                 store_candidates(connection, task.name, record.run_id, fitted.choice.candidates)
     return version, part

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection
 
 from segjob.postgres.columns import ReadPlan, plan_read
+from segjob.postgres.partial import Watermark, watermark_of
 from segjob.postgres.shapes import Shape
 from segjob.postgres.source import describe
 
@@ -24,3 +25,10 @@ def plan_source(connection: Connection, segmentation: Segmentation, params: Mapp
 def shape_of(name: str, plan: ReadPlan) -> Shape:
     """What the objects of the segmentation in the database depend on."""
     return Shape(name, plan.keys, plan.features)
+
+
+def watermark_column(connection: Connection, segmentation: Segmentation, params: Mapping[str, str]) -> Watermark | None:
+    """The column that tells what changed lately, if the configuration names one."""
+    if segmentation.watermark is None:
+        return None
+    return watermark_of(describe(connection, segmentation.source_spec(params)), segmentation.watermark)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
+import numpy as np
+
 from segjob.clustering.alignment import Match
+from segjob.clustering.drift import far_bounds
 from segjob.clustering.explain import differences, with_differences
+from segjob.clustering.labels import nearest_two
 from segjob.clustering.names import segment_names
 from segjob.clustering.profile import centroids, sample_rows, segment_medians
 from segjob.clustering.rules import MeasuredRule, RuleCounts, measured_rules
@@ -73,20 +77,32 @@ def build_version(task: Task, identity: Identity, customers: Customers, fitted: 
         scope_hash=task.segmentation.scope_hash(),
         stages=fitted.fit.stages,
         model=Model(plan.columns, plan.grid_exponent, ids, centers),
-        segments=segments(
-            task.segmentation,
-            ids,
-            segment_names(plan.columns, apart, ids, names_by_id(task.segmentation.names, fitted.matched)),
-            fitted.matched.by_id,
-            measured(task, customers, fitted, counted.rules),
-            summary,
-            scored,
-            squared,
-            plan.unit,
+        segments=with_far_bounds(
+            task,
+            fitted,
+            segments(
+                task.segmentation,
+                ids,
+                segment_names(plan.columns, apart, ids, names_by_id(task.segmentation.names, fitted.matched)),
+                fitted.matched.by_id,
+                measured(task, customers, fitted, counted.rules),
+                summary,
+                scored,
+                squared,
+                plan.unit,
+            ),
         ),
         centroids=with_differences(found, apart),
         sample=sample_rows(plan.columns, plan.unit, rows, fitted.prepared.sample, ids, scored),
     )
+
+
+def with_far_bounds(task: Task, fitted: Fitted, found: tuple[Segment, ...]) -> tuple[Segment, ...]:
+    """The segments with the distance from which on a customer is far from their centre, for the drift."""
+    prepared = fitted.prepared
+    nearest = nearest_two(fitted.fit.centers, prepared.sample, task.device)
+    bounds = far_bounds(np.sqrt(nearest.squared) * prepared.plan.unit, nearest.index, len(found))
+    return tuple(replace(one, distance_p99=bound) for one, bound in zip(found, bounds, strict=True))
 
 
 def names_by_id(given: Mapping[int, str], matched: Matched) -> dict[int, str]:

@@ -7,11 +7,12 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 
 import psycopg
+from sqlalchemy import Connection
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from segjob.errors import TryAgain
-from segjob.postgres.connect import Database, translated
-from segjob.postgres.queries import driver_query
+from segjob.postgres.connect import Database, Schemas, driver_of, translated
+from segjob.postgres.queries import Names, driver_query
 
 # A server's default would end the session that only waits, and a second run would begin beside the first.
 NO_TIMEOUT = "SET idle_session_timeout = 0"
@@ -61,7 +62,7 @@ def hold_lock(database: Database, segmentation: str, purpose: str, patience: flo
     ----------
     patience : seconds for which to ask again while another has it; nobody queues behind who asks
     """
-    name = f"segjob/{database.schemas.private}/{segmentation}/{purpose}"
+    name = lock_name(database.schemas, segmentation, purpose)
     with closing(database.open()) as session:
         for attempt in Retrying(
             stop=stop_after_delay(patience),
@@ -84,6 +85,16 @@ def hold_locks(database: Database, segmentation: str, purposes: Iterable[str], p
         for purpose in purposes:
             held.enter_context(hold_lock(database, segmentation, purpose, patience))
         yield
+
+
+def lock_name(schemas: Schemas, segmentation: str, purpose: str) -> str:
+    return f"segjob/{schemas.private}/{segmentation}/{purpose}"
+
+
+def is_held(connection: Connection, names: Names, purpose: str) -> bool:
+    """Whether anybody has one of the segmentation's locks."""
+    name = lock_name(names.schemas, names.segmentation, purpose)
+    return driver_of(connection).execute(driver_query("who_holds_lock"), {"lock": name}).fetchone() is not None
 
 
 def take(session: psycopg.Connection, name: str) -> None:

@@ -59,18 +59,23 @@ def write_moves(
     """
     with database.begin() as connection:
         execute(connection, "compare_settings")
-        execute(connection, "drop_moves", moves=moves.table)
-        execute(
-            connection,
-            "create_moves",
-            unlogged="" if logged else "UNLOGGED",
-            moves=moves.table,
-            publication=str(moves.publication),
-            keys=before.identifiers["keys"],
-            compared=compared_labels(before, after),
-        )
+        create_moves(connection, moves, compared_labels(before, after), logged=logged)
         moved = list(transitions(connection, moves.table, carried))
         return Comparison((*stayed(segment_sizes(connection, before), moved), *moved))
+
+
+def create_moves(connection: Connection, moves: Moves, compared: str, *, logged: bool) -> None:
+    """Write down those whose two segments in a SELECT differ."""
+    execute(connection, "drop_moves", moves=moves.table)
+    execute(
+        connection,
+        "create_moves",
+        unlogged="" if logged else "UNLOGGED",
+        moves=moves.table,
+        publication=str(moves.publication),
+        keys=", ".join(quote(key.name) for key in moves.keys),
+        compared=compared,
+    )
 
 
 def drop_moves(database: Database, moves: Moves) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -14,7 +15,7 @@ from segjob.errors import TryAgain
 from segjob.postgres.connect import Database
 from segjob.postgres.queries import Names, query, quote, sql
 from segjob.postgres.runs import finish_run
-from segjob.postgres.tables import publication, published, version
+from segjob.postgres.tables import publication, published, segmentation, version
 from segjob.postgres.transitions import store_transitions
 from segjob.postgres.write import Part
 from segjob.records import Comparison
@@ -57,8 +58,12 @@ class Move:
     reason: str | None = None
 
     @property
+    def segmentation(self) -> dict[str, str]:
+        return {"segmentation": self.part.names.segmentation}
+
+    @property
     def identity(self) -> dict[str, Any]:
-        return {"segmentation": self.part.names.segmentation, "version_id": self.part.version_id}
+        return {**self.segmentation, "version_id": self.part.version_id}
 
 
 @dataclass(frozen=True)
@@ -123,10 +128,17 @@ def publish(database: Database, move: Move, finished: dict[str, Any]) -> Publish
         done = move_pointer(connection, move)
         mark_versions(connection, move, done.published_at)
         log_publication(connection, move, done)
+        if move.kind == "run":
+            connection.execute(update(segmentation).filter_by(**move.segmentation).values(fit_due=False))
         finish_run(connection, move.run_id, "succeeded", version_id=move.part.version_id, exit_code=0, **finished)
-        payload = json.dumps(move.identity | {"publication": done.publication})
-        connection.execute(query("notify"), {"payload": payload})
+        tell(connection, move.identity, done)
     return done
+
+
+def tell(connection: Connection, identity: Mapping[str, Any], done: Published) -> None:
+    """Whoever listens hears of it when the transaction is through."""
+    payload = json.dumps({**identity, "publication": done.publication})
+    connection.execute(query("notify"), {"payload": payload})
 
 
 def move_pointer(connection: Connection, move: Move) -> Published:
@@ -165,10 +177,15 @@ def log_publication(connection: Connection, move: Move, done: Published) -> None
         "forced": move.forced,
         "reason": move.reason,
     }
-    connection.execute(insert(publication).values(**move.identity, **asdict(done), **values))
+    log(connection, move.identity, done, **values)
     if move.before is not None and move.comparison is not None:
         names = move.part.names
         store_transitions(connection, names.segmentation, move.before, move.part.version_id, move.comparison)
+
+
+def log(connection: Connection, identity: Mapping[str, Any], done: Published, **values: Any) -> None:
+    """One row a publication; `values` are its other columns."""
+    connection.execute(insert(publication).values(**identity, **asdict(done), **values))
 
 
 def analyze_labels(database: Database, names: Names) -> None:

@@ -13,7 +13,15 @@ from segjob.shipped import sql_dir
 if TYPE_CHECKING:
     from sqlalchemy import TextClause
 
-FILES = ("history.sql", "listing.sql", "reading.sql", "retention.sql", "runtime.sql", "segmentation.sql")
+FILES = (
+    "history.sql",
+    "listing.sql",
+    "reading.sql",
+    "retention.sql",
+    "runtime.sql",
+    "scoring.sql",
+    "segmentation.sql",
+)
 
 VIEW_SUFFIXES = ("", "_profile", "_centroid", "_segment", "_unlabelled", "_history", "$moves", "$names")
 
@@ -94,6 +102,10 @@ class Names:
 
     def part(self, version_id: int) -> str:
         return f"{quote(self.schemas.private)}.{quote(f'{self.part_prefix}{version_id}')}"
+
+    def scratch(self, purpose: str) -> str:
+        """What is labelled between fits; neither a version nor, as `#` can not be in a name, a segmentation."""
+        return f"{quote(self.schemas.private)}.{quote(f'label_{self.segmentation}#{purpose}')}"
 
     @property
     def membership(self) -> str:

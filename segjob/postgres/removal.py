@@ -10,6 +10,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 from segjob.errors import ConfigurationError, TryAgain
 from segjob.postgres.connect import Database
 from segjob.postgres.queries import Names, query, quote, sql
+from segjob.postgres.scoring import drop_scratch
 from segjob.postgres.tables import metadata, run, version
 from segjob.postgres.write import loose_parts
 
@@ -65,6 +66,7 @@ def remove_segmentation(database: Database, names: Names, deadline: float = REMO
 
 def remove_objects(connection: Connection, names: Names) -> None:
     """The views and tables; who depends on them has been asked for."""
+    drop_scratch(connection, names)
     parts = [f"{quote(names.schemas.private)}.{quote(part)}" for part in loose_parts(connection, names)]
     statements = [statement for step in REMOVAL for statement in sql(step, **names.identifiers())]
     for statement in [*statements, *(one for part in parts for one in sql("drop_part", part=part))]:

@@ -83,6 +83,7 @@ def version_row(fitted: Version) -> dict[str, Any]:
         "seed": fitted.seed,
         "config_hash": fitted.config_hash,
         "scope_hash": fitted.scope_hash,
+        "watermark": fitted.watermark,
         "grid_exponent": fitted.model.grid_exponent,
         "stages": [asdict(stage) for stage in fitted.stages],
     }
@@ -121,6 +122,7 @@ def segment_row(one: Segment) -> dict[str, Any]:
         "rule": one.rule,
         "rule_precision": one.rule_precision,
         "rule_recall": one.rule_recall,
+        "distance_p99": one.distance_p99,
         "origin": one.origin,
         "from_segment_ids": list(one.from_segment_ids),
     }
@@ -180,6 +182,7 @@ def load_version(connection: Connection, segmentation: str, version_id: int | No
         status=row.status,
         published_at=row.published_at,
         scope_hash=row.scope_hash,
+        watermark=row.watermark,
         gates=load_gates(connection, segmentation, row.version_id),
     )
 
@@ -226,6 +229,7 @@ def load_segments(connection: Connection, segmentation: str, version_id: int) ->
             rule=row.rule,
             rule_precision=row.rule_precision,
             rule_recall=row.rule_recall,
+            distance_p99=row.distance_p99,
             origin=row.origin,
             from_segment_ids=tuple(row.from_segment_ids),
         )

@@ -120,6 +120,12 @@ def fill_part(
     send(database, part.table, rows, n_expected, min(n_streams, n_worthwhile), on_rows)
 
 
+def fill_keys(database: Database, part: Part, keys: Iterable[pa.RecordBatch], n_expected: int) -> None:
+    """Send the keys of customers, and nothing else of them, to a table of labels."""
+    rows = (Rows(part.key_names, [*map(key_column, batch.columns)], batch.num_rows) for batch in keys)
+    send(database, part.table, rows, n_expected, n_streams=1)
+
+
 @contextmanager
 def completing(database: Database, part: Part) -> Iterator[None]:
     """Build the key of a filled table and analyse it, in a session and a thread of its own while the block works.

@@ -16,6 +16,10 @@ from segjob.records import FeatureColumn, KeyColumn
 
 SOURCES = sorted((Path(__file__).parents[2] / "segjob").rglob("*.py"))
 SHAPE = Shape("mall", (KeyColumn("id", "integer", "integer"),), (FeatureColumn("income", "integer", "number"),))
+CHANGES = """(
+    SELECT 1 AS id, 1 AS segment_id, 2 AS new_segment_id, 1.0 AS old_distance, 2.0 AS distance, true AS was_there,
+        true AS is_there
+)"""
 IDENTIFIERS = Names(Schemas(), "mall").identifiers() | {
     "part": '"segjob"."label_mall"',
     "keys": '"id"',
@@ -34,6 +38,12 @@ IDENTIFIERS = Names(Schemas(), "mall").identifiers() | {
     "compared": "(SELECT 1 AS segment_id, 2 AS new_segment_id, 3 AS carried_segment_id)",
     "either_keys": 'coalesce(a."id", b."id") AS "id"',
     "same_key": 'a."id" = b."id"',
+    "target": '"segjob"."label_mall"',
+    "present": '"segjob"."label_mall"',
+    "scored": '"segjob"."label_mall"',
+    "l_is_p": 'l."id" = p."id"',
+    "s_is_p": 's."id" = p."id"',
+    "changes": CHANGES,
 }
 ASKED = [name for name, statement in statements().items() if re.match(r"(SELECT|INSERT)\b", statement.sql)]
 

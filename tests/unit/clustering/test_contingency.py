@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from segjob.clustering.contingency import Contingency, Predecessor, answers_for, cross, nearest, plain_nearest
+from segjob.clustering.contingency import Contingency, Predecessor, cross, nearest, plain_nearest
 from segjob.clustering.features import grid_matrix
 from segjob.clustering.labels import nearest_two
+from segjob.clustering.model_features import answers_for
 from segjob.clustering.plan import FeaturePlan, plan_features
 from segjob.clustering.survey import survey_chunk
 from segjob.records import Chunk, FeatureFamily, FeatureSpec, Model

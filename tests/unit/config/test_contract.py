@@ -64,7 +64,6 @@ segmentations:
     keep_versions: 12
     history: true
 """
-LATER = ("watermark", "drift")
 
 
 @pytest.fixture
@@ -78,13 +77,9 @@ def is_valid(document: Any, schema: dict[str, Any]) -> bool:
     return bool(jsonschema.Draft202012Validator(schema).is_valid(as_json))
 
 
-def test_the_example_is_read_except_for_what_comes_later(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_is_read_as_a_whole(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgres://u@h/db")
-    document = yaml.safe_load(EXAMPLE)
-    segmentation = document["segmentations"]["shop"]
-    for key in LATER:
-        del segmentation[key]
-    settings = project.load(document)
+    settings = project.load(yaml.safe_load(EXAMPLE))
     loaded = settings.segmentation("shop")
     assert settings.database.conninfo == "postgresql://u@h/db"
     assert settings.resources.memory_budget == 2**30
@@ -105,14 +100,6 @@ def test_the_example_is_read_except_for_what_comes_later(project: Project, monke
     assert (loaded.names, loaded.colors) == ({1: "Big spenders"}, {1: "#1b9e77"})
 
 
-def test_the_example_as_a_whole_is_refused_key_by_key(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATABASE_URL", "postgres://u@h/db")
-    lines = project.refusal(EXAMPLE).splitlines()
-    keys = [line.split(": ")[1].removeprefix("segmentations.shop.") for line in lines]
-    assert sorted(keys) == sorted(LATER)
-    assert all(": not yet: this release " in line for line in lines)
-
-
 # Not yet
 
 SHOP = "segjob.yaml: segmentations.shop"
@@ -121,8 +108,6 @@ SETTING_LATER_KEYS = [
         {"database": {"source_url": "postgresql://h/db"}, **shop()},
         "segjob.yaml: database.source_url: not yet: this release reads the customers from database.url",
     ),
-    (shop(drift={}), f"{SHOP}.drift: not yet: this release has no `segjob score`; remove the key"),
-    (shop(watermark="updated_at"), f"{SHOP}.watermark: not yet: this release has no `segjob score`; remove the key"),
     (
         shop(parallel_safe=True),
         f"{SHOP}.parallel_safe: not yet: this release reads a view or query in one stream",
@@ -144,7 +129,6 @@ def test_every_key_of_a_later_release_is_tested() -> None:
     [
         {"database": {"source_url": ""}, **shop()},
         {"database": {"source_url": None}, **shop()},
-        shop(watermark=None),
         shop(parallel_safe=False),
     ],
 )
@@ -153,17 +137,17 @@ def test_what_asks_for_nothing_new_is_accepted(project: Project, content: dict[s
 
 
 def test_a_later_key_is_refused_from_the_environment_too(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SEGJOB__SEGMENTATIONS__SHOP__DRIFT__MAX_PSI", "0.1")
+    monkeypatch.setenv("SEGJOB__SEGMENTATIONS__SHOP__PARALLEL_SAFE", "true")
     assert project.refusal(shop()) == (
-        "variable SEGJOB__SEGMENTATIONS__SHOP__DRIFT__MAX_PSI: segmentations.shop.drift: "
-        "not yet: this release has no `segjob score`; remove the key"
+        "variable SEGJOB__SEGMENTATIONS__SHOP__PARALLEL_SAFE: segmentations.shop.parallel_safe: "
+        "not yet: this release reads a view or query in one stream"
     )
 
 
 def test_a_later_key_of_any_segmentation_is_refused(project: Project) -> None:
     content = shop(seed=1)
-    content["segmentations"]["mall"] = {**content["segmentations"]["shop"], "watermark": "updated_at"}
-    assert project.refusal(content).startswith("segjob.yaml: segmentations.mall.watermark: not yet: ")
+    content["segmentations"]["mall"] = {**content["segmentations"]["shop"], "parallel_safe": True}
+    assert project.refusal(content).startswith("segjob.yaml: segmentations.mall.parallel_safe: not yet: ")
 
 
 # The schema
@@ -229,8 +213,7 @@ def test_the_schema_states_the_defaults_of_the_contract(schema: dict[str, Any]) 
 
 def test_the_schema_says_what_comes_later(schema: dict[str, Any]) -> None:
     later = {f"{model}.{name}" for model, name, value, _ in properties(schema) if "Not yet: " in value["description"]}
-    expected = {f"Segmentation.{key}" for key in (*LATER, "parallel_safe")}
-    assert later == expected | {"Database.source_url"}
+    assert later == {"Segmentation.parallel_safe", "Database.source_url"}
 
 
 def test_the_example_fits_the_schema_as_a_tool_sees_it(project: Project, schema: dict[str, Any]) -> None:

@@ -1,0 +1,30 @@
+"""A fit takes hours, `score` seconds: whom that labelled meanwhile, the fit labels itself before it publishes."""
+
+from __future__ import annotations
+
+from segjob.job.recording import Record
+from segjob.job.relabelling import Asked, labelled, read_asked
+from segjob.job.task import Task
+from segjob.postgres.partial import only_those_in
+from segjob.postgres.scoring import Scored, apply_to_staged, has_touched
+from segjob.postgres.write import Part
+from segjob.records import Version
+
+
+def catch_up(task: Task, part: Part, version: Version, record: Record) -> None:
+    """Read again whom `score` has labelled since our snapshot, and label them with our model; who left, leaves.
+
+    Only under the lock of publishing, so that nobody can be missed between this and the move of the pointer.
+    """
+    scored = Scored(task.names, part.version_id, part.keys, "caught")
+    with task.database.begin() as connection:
+        if not has_touched(connection, scored):
+            return
+    plan = only_those_in(task.plan, scored.names.scratch("touched"), scored.key_names)
+    asked = Asked(version.model, scored, plan)
+    spooled = read_asked(task, asked)
+    with labelled(task, asked, spooled), task.database.begin() as connection:
+        changes = apply_to_staged(connection, scored)
+    if changes.n_touched:
+        sentence = f"{changes.n_touched} customers whom `score` labelled meanwhile were labelled with the new model"
+        record.warnings += task.warned([sentence])

@@ -1,0 +1,229 @@
+"""Labels between two fits: who came or changed gets a segment of the published version, who left loses it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from segjob.clustering.drift import Drift, measure_drift
+from segjob.clustering.model_features import answers_for
+from segjob.errors import ConfigurationError, DataError
+from segjob.job.customers import Spooled
+from segjob.job.recording import Record, recorded
+from segjob.job.relabelling import Asked, labelled, listed, read_asked
+from segjob.job.run import load_torch
+from segjob.job.source import watermark_column
+from segjob.job.task import Order, Task, open_task
+from segjob.postgres.connect import Database
+from segjob.postgres.history import keep_moves
+from segjob.postgres.locks import hold_lock
+from segjob.postgres.moves import Moves
+from segjob.postgres.partial import Watermark
+from segjob.postgres.publish import Pointer, overtaken, pointer_of
+from segjob.postgres.runs import start_run
+from segjob.postgres.scoring import (
+    Changes,
+    Occupied,
+    Scored,
+    Scoring,
+    count_unknown,
+    find_changes,
+    make_changes,
+    occupied,
+    write_moves_of_changes,
+)
+from segjob.postgres.versions import load_version
+from segjob.progress import Progress
+from segjob.records import Version
+
+if TYPE_CHECKING:
+    from segjob.config import Settings
+
+PATIENCE = 60.0  # seconds to wait for who publishes right now
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of it."""
+
+    n_read: int
+    changes: Changes
+    drift: Drift
+    fit_due: bool
+    publication: int | None
+
+
+def score(
+    database: Database, settings: Settings, name: str, params: Mapping[str, str], progress: Progress
+) -> dict[str, Any]:
+    """Bring the labels of the published version up to date with the source; returns `score --json`.
+
+    It has a lock of its own: a fit may go on beside it.
+
+    Raises
+    ------
+    SegjobError
+        Whatever went wrong; the labels are as they were.
+    """
+    with open_task(database, settings, name, Order(params), progress) as task, hold_lock(database, name, "score"):
+        segmentation = task.segmentation
+        with database.begin() as connection:
+            bound = {**segmentation.params, **params}
+            record = Record(start_run(connection, name, "score", segmentation.config_hash(), bound))
+        with recorded(database, record, progress):
+            version, outcome = execute(task, record)
+    return document(version, outcome, record, progress)
+
+
+def execute(task: Task, record: Record) -> tuple[Version, Outcome]:
+    """Everything between the lock and the result."""
+    load_torch()
+    with task.database.begin() as connection:
+        version = load_version(connection, task.name)
+        mark = watermark_column(connection, task.segmentation, task.order.params)
+        highest = mark.highest(connection) if mark else None
+    check_same_features(task, version)
+    work = Work(task, version, record, highest)
+    outcome = score_recent(work, mark, version.watermark) if mark and version.watermark else None
+    return version, outcome or score_everyone(work)
+
+
+@dataclass(frozen=True)
+class Work:
+    """A version whose labels are brought up to date; `highest` is the watermark of whoever is read from now on."""
+
+    task: Task
+    version: Version
+    record: Record
+    highest: str | None
+
+    @property
+    def scored(self) -> Scored:
+        return Scored(self.task.names, self.version.version_id, self.task.plan.keys)
+
+
+def score_everyone(work: Work) -> Outcome:
+    """Read all customers, and compare all labels."""
+    asked = Asked(work.version.model, work.scored, work.task.plan)
+    spooled = read(work, asked)
+    if not spooled.n_rows:
+        raise DataError("the source has no rows; nobody was labelled, and nobody lost a label")
+    with labelled(work.task, asked, spooled):
+        return put_in_place(work, spooled, "all_labels")
+
+
+def score_recent(work: Work, mark: Watermark, since: str) -> Outcome | None:
+    """Read all keys, and of the customers those whose watermark says that they changed.
+
+    Returns None where there are new customers with an old watermark: then everyone has to be read.
+    """
+    task, scored, segmentation = work.task, work.scored, work.task.segmentation
+    present = replace(scored, purpose="present")
+    recent = mark.plan_since(since, segmentation.key, segmentation.feature_specs())
+    asked = Asked(work.version.model, scored, recent)
+    with listed(task, present, mark.plan_keys(segmentation.key)):
+        spooled = read(work, asked)
+        with labelled(task, asked, spooled):
+            with task.database.begin() as connection:
+                n_unknown = count_unknown(connection, scored)
+            if not n_unknown:
+                return put_in_place(work, spooled, "labels_of_recent")
+    sentence = f"{n_unknown} new customers have a {segmentation.watermark} of long ago, so everyone was read"
+    work.record.warnings += task.warned([sentence])
+    return None
+
+
+def read(work: Work, asked: Asked) -> Spooled:
+    spooled = read_asked(work.task, asked)
+    work.record.rows_read = spooled.n_rows
+    work.record.warnings += spooled.warnings
+    return spooled
+
+
+def check_same_features(task: Task, version: Version) -> None:
+    """A model can only be asked about the features that it knows."""
+    families = [column.family for column in task.plan.features]
+    if not answers_for(version.model, task.segmentation.feature_specs(), families):
+        raise ConfigurationError(
+            f"segmentation {task.name}: its features are no longer those of version {version.version_id}; "
+            "`segjob run` makes a version that knows them"
+        )
+
+
+def put_in_place(work: Work, spooled: Spooled, known: str) -> Outcome:
+    """Find what changed, add it to the history, and make it visible; nobody publishes meanwhile."""
+    task, scored, record = work.task, work.scored, work.record
+    with task.progress.phase("publish"), hold_lock(task.database, task.name, "publish", PATIENCE) as lock:
+        with task.database.begin() as connection:
+            pointer = still_published(pointer_of(connection, task.name), scored)
+            changes = find_changes(connection, scored, known)
+            found = occupied(connection, scored)
+        drift = drift_of(work.version, found)
+        fit_due = drifted(task, drift)
+        record.rows_labelled = changes.n_came + changes.n_changed
+        record.warnings += task.warned(drift_warnings(task, drift) if fit_due else [])
+        kept = remember(task, scored, changes, pointer)
+        lock.verify()
+        scoring = Scoring(scored, pointer, changes, found, record.run_id, kept, fit_due, work.highest)
+        done = make_changes(task.database, scoring, record.columns(task.progress))
+    return Outcome(spooled.n_rows, changes, drift, fit_due, done.publication if done else None)
+
+
+def still_published(pointer: Pointer | None, scored: Scored) -> Pointer:
+    """The version whose model was asked, or nothing is done."""
+    if pointer is None or pointer.version_id != scored.version_id:
+        raise overtaken(scored.target)
+    return pointer
+
+
+def remember(task: Task, scored: Scored, changes: Changes, pointer: Pointer) -> bool:
+    """Add who moves to the history, still invisible; returns whether it knows them."""
+    if not changes.n_moved or not task.segmentation.history:
+        return False
+    moves = Moves(task.names, pointer.publication + 1, scored.keys)
+    with task.database.begin() as connection:
+        write_moves_of_changes(connection, scored, moves)
+    keep_moves(task.database, moves, changes.n_moved)
+    return True
+
+
+# Drift
+
+
+def drift_of(version: Version, found: tuple[Occupied, ...]) -> Drift:
+    by_id = {one.segment_id: one for one in found}
+    now = [by_id.get(segment.segment_id, Occupied(segment.segment_id, 0, 0)) for segment in version.segments]
+    then = [segment.n_customers for segment in version.segments]
+    return measure_drift(then, [one.n_customers for one in now], [one.n_far for one in now])
+
+
+def drifted(task: Task, drift: Drift) -> bool:
+    bounds = task.segmentation.drift
+    return drift.psi > bounds.max_psi or drift.far_share > bounds.max_far_share
+
+
+def drift_warnings(task: Task, drift: Drift) -> list[str]:
+    bounds = task.segmentation.drift
+    return [
+        "the customers drifted from those of the fit, a new one is due: population stability index "
+        f"{drift.psi:.3f} (at most {bounds.max_psi:g}), {drift.far_share:.1%} far from their centre (at most "
+        f"{bounds.max_far_share:.1%})"
+    ]
+
+
+def document(version: Version, outcome: Outcome, record: Record, progress: Progress) -> dict[str, Any]:
+    """What `score --json` prints."""
+    return {
+        "segmentation": version.segmentation,
+        "run_id": record.run_id,
+        "version_id": version.version_id,
+        "status": "succeeded",
+        "n_read": outcome.n_read,
+        **asdict(outcome.changes),
+        "publication": outcome.publication,
+        "drift": asdict(outcome.drift),
+        "fit_due": outcome.fit_due,
+        "warnings": record.warnings,
+        "seconds": progress.seconds(),
+    }

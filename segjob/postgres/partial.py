@@ -1,0 +1,59 @@
+"""A part of the source: who was labelled meanwhile, who changed lately, or all keys and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection, select
+
+from segjob.postgres.columns import Description, ReadPlan, as_sql, plan_read, verbatim
+from segjob.postgres.queries import literal, quote
+from segjob.records import FeatureSpec
+
+
+def only_those_in(plan: ReadPlan, table: str, keys: Sequence[str]) -> ReadPlan:
+    """The plan for customers whose keys are in a table of ours, in one statement."""
+    rows = plan.statement.subquery("q")
+    key = ", ".join(f"q.{column.name}" for column in list(rows.c)[: len(keys)])
+    wanted = ", ".join(map(quote, keys))
+    statement = select(*(column.label(f"c{place}") for place, column in enumerate(rows.c))).where(
+        verbatim(f"({key}) IN (SELECT {wanted} FROM {table})")
+    )
+    return replace(plan, sql=as_sql(statement), statement=statement, relation=None)
+
+
+@dataclass(frozen=True)
+class Watermark:
+    """A column of the source that grows with every change of a row."""
+
+    description: Description
+    column: str
+
+    def highest(self, connection: Connection) -> str | None:
+        """Its largest value now, as text; whoever reads after this misses no change up to there."""
+        where = f" WHERE {self.description.where_sql}" if self.description.where_sql else ""
+        wanted = f"SELECT max({quote(self.column)})::text FROM {self.description.from_sql}{where}"
+        found = connection.execute(verbatim(wanted)).scalar()
+        return None if found is None else str(found)
+
+    def plan_since(self, value: str, keys: Sequence[str], features: Sequence[FeatureSpec]) -> ReadPlan:
+        """What to read for the customers whose watermark is at least this."""
+        bound, before = f"{quote(self.column)} >= {literal(value)}", self.description.where_sql
+        where = f"(\n{before}\n) AND {bound}" if before else bound
+        return plan_read(replace(self.description, where_sql=where), keys, features)
+
+    def plan_keys(self, keys: Sequence[str]) -> ReadPlan:
+        """What to read to know who is there."""
+        return plan_read(self.description, keys, ())
+
+
+def watermark_of(description: Description, name: str) -> Watermark:
+    """The column as the source has it.
+
+    Raises
+    ------
+    ConfigurationError
+        There is none of this name.
+    """
+    return Watermark(description, description.find(name, "watermark").name)

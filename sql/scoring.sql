@@ -1,0 +1,123 @@
+-- Labels between fits: what `score` does to the published version, and a fit to its own before it is published.
+-- {target} is the table of one version's labels, {scored} what was read and labelled now, {changes} where they differ,
+-- {touched} whom `score` labelled while a fit was at work. The last three are unlogged: a crash ends who needs them.
+
+-- name: create_scored
+DROP TABLE IF EXISTS {scored};
+CREATE UNLOGGED TABLE {scored} (LIKE {label} INCLUDING DEFAULTS);
+ALTER TABLE {scored} ALTER COLUMN version_id SET DEFAULT {version_id};
+COMMENT ON TABLE {scored} IS 'What is labelled between two fits, until it is compared.'
+
+-- name: drop_scored
+DROP TABLE IF EXISTS {scored}, {changes}
+
+-- name: all_labels
+-- Everybody was read: who is not among them has left.
+{target}
+
+-- name: labels_of_touched
+-- Only some were read: the others stay as they are.
+(SELECT p.* FROM {target} AS p WHERE EXISTS (SELECT FROM {touched} AS k WHERE {k_is_p}))
+
+-- name: labels_of_recent
+-- Those that were read because they changed lately, and those whose key is gone.
+(
+    SELECT p.* FROM {target} AS p
+    WHERE
+        EXISTS (SELECT FROM {scored} AS s WHERE {s_is_p})
+        OR NOT EXISTS (SELECT FROM {present} AS r WHERE {r_is_p})
+)
+
+-- name: count_unknown
+-- New customers whose watermark is older than what was read.
+SELECT count(*)
+FROM {present} AS p
+WHERE
+    NOT EXISTS (SELECT FROM {target} AS l WHERE {l_is_p})
+    AND NOT EXISTS (SELECT FROM {scored} AS s WHERE {s_is_p})
+
+-- name: create_changes
+-- Whoever came, left, or has another label than before, down to the last bit.
+DROP TABLE IF EXISTS {changes};
+CREATE UNLOGGED TABLE {changes} AS
+SELECT
+    {either_keys},
+    b.segment_id,
+    b.distance AS old_distance,
+    b.version_id IS NOT NULL AS was_there,
+    a.segment_id AS new_segment_id,
+    a.distance,
+    a.runner_up_segment_id,
+    a.simplified_silhouette,
+    a.excluded_by,
+    a.version_id IS NOT NULL AS is_there
+FROM {before} AS b
+FULL JOIN {scored} AS a ON {same_key}
+WHERE
+    (b.version_id IS NULL) <> (a.version_id IS NULL)
+    OR (b.segment_id, b.distance, b.runner_up_segment_id, b.simplified_silhouette, b.excluded_by)
+    IS DISTINCT FROM (a.segment_id, a.distance, a.runner_up_segment_id, a.simplified_silhouette, a.excluded_by);
+ANALYZE {changes}
+
+-- name: count_changes
+SELECT
+    count(*) FILTER (WHERE NOT was_there) AS n_came,
+    count(*) FILTER (WHERE was_there AND is_there) AS n_changed,
+    count(*) FILTER (WHERE NOT is_there) AS n_left,
+    count(*) FILTER (WHERE segment_id IS DISTINCT FROM new_segment_id) AS n_moved
+FROM {changes} AS c
+
+-- name: moves_of_changes
+-- The same customers for the history: those whose segment is another.
+SELECT {keys}, segment_id, new_segment_id, NULL::integer AS carried_segment_id FROM {changes} AS c
+
+-- name: count_far
+-- Of each segment, once the changes are made, how many customers it has, and how many of them are farther from its
+-- centre than 99 of 100 were at the fit.
+SELECT s.segment_id, sum(n.n_customers)::bigint AS n_customers, sum(n.n_far)::bigint AS n_far
+FROM (
+    SELECT segment_id, distance, 1 AS sign FROM {target}
+    UNION ALL
+    SELECT segment_id, old_distance, -1 FROM {changes} WHERE was_there
+    UNION ALL
+    SELECT new_segment_id, distance, 1 FROM {changes} WHERE is_there
+) AS l
+JOIN {private}.segment AS s
+    ON s.segmentation = {name} AND s.version_id = {version_id} AND s.segment_id = l.segment_id
+CROSS JOIN LATERAL (SELECT l.sign AS n_customers, CASE WHEN l.distance > s.distance_p99 THEN l.sign ELSE 0 END AS n_far) AS n
+GROUP BY s.segment_id
+
+-- name: apply_changes
+-- Everything at once, for nobody may see half of it.
+DELETE FROM {target} AS l USING {changes} AS c WHERE {l_is_c} AND NOT c.is_there;
+UPDATE {target} AS l
+SET
+    segment_id = c.new_segment_id,
+    distance = c.distance,
+    runner_up_segment_id = c.runner_up_segment_id,
+    simplified_silhouette = c.simplified_silhouette,
+    excluded_by = c.excluded_by
+FROM {changes} AS c
+WHERE {l_is_c} AND c.was_there AND c.is_there;
+INSERT INTO {target} (
+    {keys}, version_id, segment_id, distance, runner_up_segment_id, simplified_silhouette, excluded_by
+)
+SELECT
+    {keys}, {version_id}, new_segment_id, distance, runner_up_segment_id, simplified_silhouette, excluded_by
+FROM {changes}
+WHERE NOT was_there
+
+-- name: record_touched
+-- A fit that is at work has read these customers before: it labels them itself before it publishes.
+CREATE UNLOGGED TABLE IF NOT EXISTS {touched} AS SELECT {keys} FROM {label} WITH NO DATA;
+INSERT INTO {touched} ({keys}) SELECT {keys} FROM {changes}
+
+-- name: drop_touched
+DROP TABLE IF EXISTS {touched}
+
+-- name: next_publication
+-- The pointer stays where it is: another publication of the same version.
+UPDATE {private}.published
+SET publication = publication + 1
+WHERE segmentation = :segmentation AND version_id = :version_id AND publication = :publication
+RETURNING publication, clock_timestamp() AS published_at
