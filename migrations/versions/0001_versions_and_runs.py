@@ -217,6 +217,35 @@ CREATE TABLE {private}.centroid (
 );
 COMMENT ON TABLE {private}.centroid IS 'The centre of each segment, one row a clustered feature.';
 
+CREATE TABLE {private}.model (
+    segmentation text NOT NULL,
+    version_id integer NOT NULL,
+    features text[] NOT NULL,
+    unit double precision NOT NULL,
+    above double precision[] NOT NULL,
+    low double precision[] NOT NULL,
+    high double precision[] NOT NULL,
+    imputed double precision[] NOT NULL,
+    center double precision[] NOT NULL,
+    scale double precision[] NOT NULL,
+    weight double precision[] NOT NULL,
+    negligible double precision[] NOT NULL,
+    origin double precision[] NOT NULL,
+    logarithmic boolean[] NOT NULL,
+    required boolean[] NOT NULL,
+    first_column integer[] NOT NULL,
+    last_column integer[] NOT NULL,
+    categories text[] NOT NULL,
+    category_scores double precision[] NOT NULL,
+    category_squares double precision[] NOT NULL,
+    factors double precision[] NOT NULL,
+    squares double precision[] NOT NULL,
+    segment_ids integer[] NOT NULL,
+    PRIMARY KEY (segmentation, version_id),
+    FOREIGN KEY (segmentation, version_id) REFERENCES {private}.version
+);
+COMMENT ON TABLE {private}.model IS 'The model of each version as arrays, for the functions that label a customer.';
+
 CREATE TABLE {private}.sample_row (
     segmentation text NOT NULL,
     version_id integer NOT NULL,
@@ -432,6 +461,7 @@ DROP VIEW {public}.version;
 DROP VIEW {public}.segmentation;
 DROP TABLE {private}.publication;
 DROP TABLE {private}.published;
+DROP TABLE {private}.model;
 DROP TABLE {private}.sample_row;
 DROP TABLE {private}.centroid;
 DROP TABLE {private}.feature_profile;

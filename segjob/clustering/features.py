@@ -151,9 +151,10 @@ def grid_matrix(
     """
     unit = unit_of(grid_exponent)
     matrix = np.empty((len(numbers), sum(column.position is not None for column in columns)), dtype)
-    for column, scaled in scaled_columns(columns, numbers, categories):
-        coordinates = to_grid(scaled, column.origin, unit)
-        matrix[:, column.position] = np.clip(coordinates, -LIMIT, LIMIT) if clamp else coordinates
+    with np.errstate(over="ignore" if clamp else "warn"):  # who is given by hand may lie beyond float64
+        for column, scaled in scaled_columns(columns, numbers, categories):
+            coordinates = to_grid(scaled, column.origin, unit)
+            matrix[:, column.position] = np.clip(coordinates, -LIMIT, LIMIT) if clamp else coordinates
     return matrix
 
 

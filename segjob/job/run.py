@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from segjob.clustering.model_arrays import model_arrays
 from segjob.job.customers import Customers, read_customers
 from segjob.job.document import changes, result_document
 from segjob.job.gates import evaluate, measure
@@ -24,7 +25,7 @@ from segjob.postgres.gates import basis_of
 from segjob.postgres.locks import Lock, fit_lock
 from segjob.postgres.runs import start_run
 from segjob.postgres.scoring import forget_touched
-from segjob.postgres.versions import load_published, next_version, store_version
+from segjob.postgres.versions import load_published, next_version, store_model, store_version
 from segjob.postgres.write import Part, completing, drop_orphans, new_part
 from segjob.progress import Progress
 from segjob.records import Version
@@ -149,6 +150,7 @@ def write(task: Task, lock: Lock, customers: Customers, fitted: Fitted, record: 
         lock.verify()
         with database.begin() as connection:
             store_version(connection, replace(version, watermark=record.watermark))
+            store_model(connection, version, model_arrays(version.model))
             if fitted.choice:
                 store_candidates(connection, task.name, record.run_id, fitted.choice.candidates)
     return version, part

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, select, text
 
 from segjob.errors import ConfigurationError, NotPermitted
 from segjob.postgres import tables
+from segjob.postgres.assign import create_assign, drop_assign, find_values, signatures
 from segjob.postgres.connect import Database, Schemas
 from segjob.postgres.history import history_statements
 from segjob.postgres.queries import Names, literal, query, quote, sql
@@ -97,19 +98,23 @@ def pending(
     yield "", shared_grants(schemas, grants, owner)
     for shape in shapes:
         names = Names(schemas, shape.segmentation)
+        values = find_values(connection, shape.features)
         stored = None if fresh else stored_shape(connection, shape.segmentation)
         sentence, statements = "", []
         if stored is None:
             sentence = f"segmentation {shape.segmentation} created"
-            statements = create_statements(names, shape)
+            statements = create_statements(names, shape) + create_assign(names, values)
         elif stored != shape:
             sentence = f"segmentation {shape.segmentation} brought up to date"
             statements = rebuild(connection, names, shape, stored)
-        yield sentence, statements + grant_statements(names, grants, owner) + recorded(names, shape)
+            if stored.features != shape.features:
+                statements += drop_assign(connection, names, whole=False) + create_assign(names, values)
+        granted = grant_statements(names, grants, owner, signatures(names, values))
+        yield sentence, statements + granted + recorded(names, shape)
 
 
 def rebuild(connection: Connection, names: Names, shape: Shape, stored: Shape) -> list[str]:
-    """Make the objects of a segmentation anew when its key changed; nothing depends on its features yet."""
+    """Make the label table and the views of a segmentation anew when its key changed; they know no features."""
     if stored.keys == shape.keys:
         return []
     refuse_new_key(connection, shape)
@@ -154,11 +159,12 @@ def create_statements(names: Names, shape: Shape) -> list[str]:
     return statements + history_statements(names, shape.keys)
 
 
-def grant_statements(names: Names, grants: Grants, owner: str) -> list[str]:
-    """Views for the analysts and the job; the label table for the job, which attaches partitions to it."""
+def grant_statements(names: Names, grants: Grants, owner: str, functions: Sequence[str]) -> list[str]:
+    """Views and functions for the analysts and the job; the label table for the job, which attaches its partitions."""
     readers = [*grants.analysts, *([grants.job_role] if grants.job_role else [])]
     steps = ("grant_views_to_analyst", "grant_history_to_analyst")
     statements = [s for r in readers for step in steps for s in sql(step, role=quote(r), **names.identifiers())]
+    statements += [s for f in functions for r in readers for s in sql("grant_assign", signature=f, role=quote(r))]
     if grants.job_role and grants.job_role != owner:
         for step in ("own_label_table", "own_membership_table"):
             statements += sql(step, role=quote(grants.job_role), owner=quote(owner), **names.identifiers())

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sqlalchemy import TextClause
 
 FILES = (
+    "assign.sql",
     "history.sql",
     "listing.sql",
     "reading.sql",
@@ -125,6 +126,16 @@ class Names:
 
     def view(self, suffix: str = "") -> str:
         return f"{quote(self.schemas.public)}.{quote(self.segmentation + suffix)}"
+
+    @property
+    def assign(self) -> str:
+        """The functions that analysts call; they differ by their parameters."""
+        return self.view("_assign")
+
+    @property
+    def placed(self) -> str:
+        """The function that tells how a customer lies."""
+        return f"{quote(self.schemas.private)}.{quote(f'placed_{self.segmentation}')}"
 
     @property
     def views(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, delete, func, select, text
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from segjob.errors import ConfigurationError, TryAgain
+from segjob.postgres.assign import drop_assign
 from segjob.postgres.connect import Database
 from segjob.postgres.queries import Names, query, quote, sql
 from segjob.postgres.scoring import drop_scratch
@@ -65,10 +66,11 @@ def remove_segmentation(database: Database, names: Names, deadline: float = REMO
 
 
 def remove_objects(connection: Connection, names: Names) -> None:
-    """The views and tables; who depends on them has been asked for."""
+    """The views, functions and tables; who depends on the views has been asked for."""
     drop_scratch(connection, names)
     parts = [f"{quote(names.schemas.private)}.{quote(part)}" for part in loose_parts(connection, names)]
-    statements = [statement for step in REMOVAL for statement in sql(step, **names.identifiers())]
+    statements = drop_assign(connection, names, whole=True)
+    statements += [statement for step in REMOVAL for statement in sql(step, **names.identifiers())]
     for statement in [*statements, *(one for part in parts for one in sql("drop_part", part=part))]:
         connection.execute(text(statement))
 

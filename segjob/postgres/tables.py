@@ -268,6 +268,32 @@ centroid = Table(
     comment="The centre of each segment, one row a clustered feature.",
 )
 
+model = Table(
+    "model",
+    metadata,
+    required("segmentation", Text),
+    required("version_id", Integer),
+    required("features", ARRAY(Text)),
+    required("unit", Double),
+    *(
+        required(name, ARRAY(Double))
+        for name in ("above", "low", "high", "imputed", "center", "scale", "weight", "negligible", "origin")
+    ),
+    required("logarithmic", ARRAY(Boolean)),
+    required("required", ARRAY(Boolean)),
+    required("first_column", ARRAY(Integer)),
+    required("last_column", ARRAY(Integer)),
+    required("categories", ARRAY(Text)),
+    required("category_scores", ARRAY(Double)),
+    required("category_squares", ARRAY(Double)),
+    required("factors", ARRAY(Double)),
+    required("squares", ARRAY(Double)),
+    required("segment_ids", ARRAY(Integer)),
+    PrimaryKeyConstraint("segmentation", "version_id"),
+    ForeignKeyConstraint(["segmentation", "version_id"], VERSION_KEY),
+    comment="The model of each version as arrays, for the functions that label a customer.",
+)
+
 sample_row = Table(
     "sample_row",
     metadata,

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from sqlalchemy import JSON, Connection, Row, cast, column, func, insert, literal, select
 
+from segjob.postgres.columns import as_identifier
 from segjob.postgres.gates import load_gates
 from segjob.postgres.listing import no_version
-from segjob.postgres.tables import centroid, feature_profile, published, sample_row, segment, version
-from segjob.records import Centroid, Model, ModelColumn, SampleRow, Score, Segment, Stage, Version
+from segjob.postgres.tables import centroid, feature_profile, model, published, sample_row, segment, version
+from segjob.records import Centroid, Model, ModelArrays, ModelColumn, SampleRow, Score, Segment, Stage, Version
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,18 @@ def store_sample(connection: Connection, identity: Mapping[str, Any], sample: Se
     sent = sent.render_derived(with_types=True)
     rows = select(*(literal(value).label(name) for name, value in identity.items()), *sent.c)
     connection.execute(insert(sample_row).from_select([*identity, *(one.name for one in columns)], rows))
+
+
+def store_model(connection: Connection, fitted: Version, arrays: ModelArrays) -> None:
+    """Write the model of a stored version once more, as the functions in SQL read it."""
+    features = sorted(f"{as_identifier(group.column)} {group.family}" for group in first_columns(fitted.model))
+    identity = {"segmentation": fitted.segmentation, "version_id": fitted.version_id, "features": features}
+    connection.execute(insert(model).values(**identity, **asdict(arrays)))
+
+
+def first_columns(of: Model) -> list[ModelColumn]:
+    """The first column of each feature, which names it."""
+    return list({column.column: column for column in reversed(of.columns)}.values())
 
 
 def version_row(fitted: Version) -> dict[str, Any]:
