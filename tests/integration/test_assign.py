@@ -9,19 +9,20 @@ from dataclasses import replace
 from itertools import cycle
 from typing import Any
 from uuid import uuid4
+from warnings import catch_warnings
 
 import numpy as np
 import psycopg
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 from psycopg.errors import InsufficientPrivilege
 from psycopg.types.json import Jsonb
 from sqlalchemy import literal_column
 
-from segjob.clustering.features import grid_matrix, specs_of, split_excluded
+from segjob.clustering.features import grid_matrix, select_rows, specs_of, split_excluded
 from segjob.clustering.labels import nearest_two
 from segjob.clustering.model_arrays import source_bounds, turning_point
 from segjob.errors import ConfigurationError
@@ -29,8 +30,9 @@ from segjob.postgres.columns import as_sql
 from segjob.postgres.connect import Database
 from segjob.postgres.expressions import feature_expression
 from segjob.postgres.migrate import Grants
-from segjob.records import Chunk, FeatureColumn, FeatureFamily, Model, ModelColumn
+from segjob.records import Chunk, FeatureColumn, FeatureFamily, FeatureSpec, Model, ModelColumn
 from tests.integration.models_by_hand import make_functions, model_of, plain, point_to, publish, store
+from tests.unit.clustering.conftest import customers, plan_of
 
 DOUBLE = FeatureColumn("x", "double precision", "number")
 TEXT = FeatureColumn("gender", "text", "text")
@@ -115,31 +117,44 @@ def test_no_value_is_an_error_and_all_land_where_python_puts_them(
         assert in_sql(connection, "x", values) == in_python(model, [[value] for value in values]), constants
 
 
-finite = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e150, max_value=1e150)
-positive = st.floats(min_value=1e-150, max_value=1e150)
-
-
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    constants=st.fixed_dictionaries({"center": finite, "scale": positive, "weight": positive, "origin": finite}),
+specs = st.builds(
+    FeatureSpec,
+    st.just("x"),
     transform=st.sampled_from(["none", "log1p"]),
-    exponent=st.integers(-400, 480),
-    values=st.lists(st.floats(), min_size=1, max_size=20),
+    scale=st.sampled_from(["standard", "robust", "minmax", "none"]),
+    impute=st.sampled_from(["median", "mean", "zero", "exclude"]),
+    clip=st.sampled_from([None, (0.1, 0.9)]),
+    weight=st.floats(1e-30, 1e30),
 )
-def test_whatever_the_constants_no_value_is_an_error(
-    constants: dict[str, float],
-    transform: Any,
-    exponent: int,
+columns_of_numbers = st.lists(st.floats(-1e150, 1e150) | st.sampled_from(ODD[:14]), min_size=2, max_size=12)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], phases=[Phase.generate])
+@given(spec=specs, seen=columns_of_numbers, others=st.floats(1e-100, 1e100), values=st.lists(st.floats(), max_size=20))
+def test_whatever_customers_a_model_is_made_of_no_value_is_an_error(
+    spec: FeatureSpec,
+    seen: list[float],
+    others: float,
     values: list[float],
     database: Database,
     connection: psycopg.Connection,
 ) -> None:
+    """A second feature, whose values lie `others` apart, sets a grid that may not suit the first at all."""
     if not segment(connection, "to_regprocedure('segments.mall_assign(jsonb)') IS NOT NULL"):
-        make_functions(database, [DOUBLE])
-    version_id = segment(connection, "1 + coalesce(max(version_id), 0) FROM segjob.version")
-    model = model_of([plain("x", transform=transform, **constants)], [[-5], [3], [2**20]], exponent)
-    publish(database, connection, model, version_id)
-    assert in_sql(connection, "x", values) == in_python(model, [[value] for value in values])
+        make_functions(database, [DOUBLE, FeatureColumn("y", "double precision", "number")])
+    everyone = customers([[x, others * place] for place, x in enumerate(seen)])
+    chosen = [spec, FeatureSpec("y", scale="none")]
+    kept = select_rows(everyone, split_excluded(chosen, everyone)[0])
+    if not kept.n_rows:
+        return
+    with np.errstate(all="ignore"), catch_warnings(action="ignore"):
+        plan = plan_of(chosen, kept)
+        model = Model(plan.columns, plan.grid_exponent, (1, 2), plan.transform(kept)[[0, -1]].astype(np.int64))
+    publish(database, connection, model, segment(connection, "1 + coalesce(max(version_id), 0) FROM segjob.version"))
+    given = [*values, *seen, *ODD, *source_bounds(plan.columns[0], plan.unit)]
+    expected = in_python(model, [[value, math.nan] for value in given])
+    for value, found, wanted in zip(given, in_sql(connection, "x", given), expected, strict=True):
+        assert (found and found[:2]) == (wanted and wanted[:2]), value
 
 
 def test_turning_points_are_neighbours_of_one_another() -> None:
@@ -289,7 +304,7 @@ json_values = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], phases=[Phase.generate])
 @given(row=st.dictionaries(st.sampled_from([one.name for one in MIXED]), json_values))
 def test_no_row_is_an_error(row: dict[str, Any], mixed: psycopg.Connection) -> None:
     assert segment(mixed, "segments.mall_assign(%s)", Jsonb(row)) in (1, 2)
