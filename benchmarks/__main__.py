@@ -6,6 +6,7 @@
     python -m benchmarks phases --rows 5000000
     python -m benchmarks first-query --rows 1000000
     python -m benchmarks history --rows 5000000
+    python -m benchmarks assign
 
 The bundled Postgres runs with its default settings in a temporary directory; nothing is left behind. Besides, there are
 `python -m benchmarks.memory` and `python -m benchmarks.startup`.
@@ -20,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from benchmarks.assign import print_assign
 from benchmarks.contenders import CONTENDERS
 from benchmarks.customers import KEYS, Customers
 from benchmarks.first_query import print_first_query
@@ -72,14 +74,17 @@ def parser() -> argparse.ArgumentParser:
     history = suites.add_parser("history", help="what a publication costs more when history is kept")
     history.set_defaults(suite=keep_history)
     history.add_argument("--rows", type=int, default=5_000_000)
+    assign = suites.add_parser("assign", help="what a call of the model in SQL costs")
+    assign.set_defaults(suite=call_assign)
+    add_table_options(assign, rows=1_000_000, features=8)
     for suite in suites.choices.values():
         add_common_options(suite)
     return top
 
 
-def add_table_options(suite: argparse.ArgumentParser, rows: int) -> None:
+def add_table_options(suite: argparse.ArgumentParser, rows: int, features: int = 7) -> None:
     suite.add_argument("--rows", type=int, default=rows)
-    suite.add_argument("--features", type=int, default=7)
+    suite.add_argument("--features", type=int, default=features)
     suite.add_argument("--n-clusters", type=int, default=8)
     suite.add_argument("--key", choices=KEYS, default="bigint")
     suite.add_argument("--nulls", type=float, default=0.0, help="the share of every feature that is NULL, 0 to 1")
@@ -126,6 +131,11 @@ def ask_first(server: Server, wanted: argparse.Namespace) -> Sequence[Comparison
 
 def keep_history(server: Server, wanted: argparse.Namespace) -> Sequence[Comparison]:
     print_history(server, wanted.rows, wanted.times)
+    return []
+
+
+def call_assign(server: Server, wanted: argparse.Namespace) -> Sequence[Comparison]:
+    print_assign(ground_of(server, wanted))
     return []
 
 

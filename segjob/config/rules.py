@@ -16,7 +16,7 @@ SHARED_OBJECTS = ("segmentation", "version", "run", "gate", "transition", "publi
 
 OWN_SUFFIXES = ("", "_profile", "_centroid", "_segment", "_history", "_unlabelled", "_as_of", "_assign")
 """What each segmentation has there under its own name. In the private schema every name of a segmentation follows
-`label_` or `membership_`, which no other object there begins with."""
+`label_`, `membership_` or `placed_`, which no other object there begins with."""
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,15 @@ def test_the_tables_that_the_job_keeps_are_the_documented_ones(migrated: psycopg
     assert sorted(documented) == sorted(row for row in made if not row[0].endswith("_customer"))
 
 
+def test_what_the_functions_are_for_is_said_in_the_same_words(migrated: psycopg.Connection) -> None:
+    rows = REFERENCE.rows("The model in SQL: `<name>_assign`")
+    documented = [plain(meaning) for *_, meaning in rows]
+    made = migrated.execute(
+        "SELECT obj_description(oid, 'pg_proc') FROM pg_proc WHERE proname = 'mall_assign' ORDER BY pronargs DESC"
+    ).fetchall()
+    assert [(meaning,) for meaning in documented] == made
+
+
 def statements(one: Page) -> list[str]:
     """The SELECTs of a page."""
     found = [part.strip() for block in one.blocks("sql") for part in block.split(";\n")]
