@@ -17,18 +17,17 @@ def print_assign(ground: Ground) -> None:
     ground.segjob("run", "bench")
     table, names = ground.customers.table, ground.customers.feature_names
     print(f"\nsegments.bench_assign, {ground.customers}, k = {ground.n_clusters}, one process")
-    ground.server.execute("SET max_parallel_workers_per_gather = 0", "SET jit = off")
-    for title, arguments in (
-        ("by name", ", ".join(f"{name} => c.{name}" for name in names)),
-        ("by row", "to_jsonb(c)"),
-    ):
+    ground.server.execute("SET max_parallel_workers_per_gather = 0")
+    by_name = ", ".join(f"{name} => c.{name}" for name in names)
+    for title, arguments in (("by name", by_name), ("by row", "to_jsonb(c)")):
         call = f"segments.bench_assign({arguments})"
         began = time.perf_counter()
         ground.server.execute(f"SELECT count({call}) FROM {table} AS c")
         print(f"{title:10}{time.perf_counter() - began:8.2f} s for {ground.customers.rows:,} calls", flush=True)
     checked = min(ground.customers.rows, CHECKED)
     differing = ground.server.value(
-        f"SELECT count(*) FROM (SELECT * FROM {table} LIMIT {checked}) AS c JOIN segments.bench AS s USING (customer_id)"
+        f"SELECT count(*) FROM (SELECT * FROM {table} LIMIT {checked}) AS c"
+        " JOIN segments.bench AS s USING (customer_id)"
         f" WHERE s.segment_id <> segments.bench_assign({by_name}) OR s.segment_id <> segments.bench_assign(to_jsonb(c))"
     )
     print(f"of {checked:,} customers {differing} have another segment than the job gave them")

@@ -95,9 +95,6 @@ def hard_customers(connection: psycopg.Connection, configure: Callable[..., Path
     configure({"mall": {"source": "public.customer", "key": "id", "features": FEATURES, "n_clusters": 4}})
     succeed("migrate")
     succeed("run", "mall")
-    print(
-        connection.execute("SELECT seconds, stages FROM segjob.run JOIN segjob.version USING (version_id)").fetchall()
-    )
 
 
 def test_every_customer_has_the_segment_distance_and_coordinates_of_the_job(
