@@ -21,44 +21,13 @@ DROP FUNCTION {signature}
 -- Values to coordinates on the grid, then the nearest centre; ties go to the lowest segment_id, which comes first.
 -- What decides is the squared distance less the customer's own square. All products are whole numbers under 2**53.
 DECLARE
-    unit double precision;
-    above double precision[];
-    low double precision[];
-    high double precision[];
-    imputed double precision[];
-    logarithmic boolean[];
-    center double precision[];
-    scale double precision[];
-    weight double precision[];
-    negligible double precision[];
-    origin double precision[];
-    required boolean[];
-    first_column integer[];
-    last_column integer[];
-    categories text[];
-    category_scores double precision[];
-    category_squares double precision[];
-    factors double precision[];
-    squares double precision[];
-    segment_ids integer[];
-    number numeric;
-    parts text[];
-    year integer;
-    month_start date;
-    day bigint;
     {variables}
     score double precision;
     best double precision := 'Infinity';
     nearest integer;
 BEGIN
-    SELECT
-        m.unit, m.above, m.low, m.high, m.imputed, m.logarithmic, m.center, m.scale, m.weight, m.negligible, m.origin,
-        m.required, m.first_column, m.last_column, m.categories, m.category_scores, m.category_squares,
-        m.factors, m.squares, m.segment_ids
-    INTO
-        unit, above, low, high, imputed, logarithmic, center, scale, weight, negligible, origin,
-        required, first_column, last_column, categories, category_scores, category_squares,
-        factors, squares, segment_ids
+    SELECT {selected}
+    INTO {into}
     FROM {private}.published AS p
     JOIN {private}.model AS m ON m.segmentation = p.segmentation AND m.version_id = p.version_id
     WHERE p.segmentation = {name} AND m.features = {features};
@@ -76,27 +45,25 @@ BEGIN
     RETURN {answer};
 END
 
--- name: number_to_grid
+-- name: impute
 -- NULL, NaN, the infinities and what is not above -1 under log1p are missing; NaN stands for "can not be imputed".
--- `low` and `high` clip, and end where the edge of the grid is surely reached, so that nothing overflows. What is
--- `negligible` changes no coordinate, and dividing it could underflow, which Postgres takes for an error.
-{x} := CASE WHEN {x} > above[{j}] AND {x} < 'Infinity' THEN LEAST(GREATEST({x}, low[{j}]), high[{j}]) ELSE imputed[{j}] END;
-    IF {x} = 'NaN' THEN
+-- `low` and `high` clip, and end where the edge of the grid is surely reached, so that nothing overflows.
+{x} := CASE WHEN {given} > above[{j}] AND {given} < 'Infinity' THEN LEAST(GREATEST({given}, low[{j}]), high[{j}]) ELSE imputed[{j}] END;
+
+-- name: leave_out
+IF {lacking} THEN
         RETURN NULL;
     END IF;
-    IF logarithmic[{j}] AND 1 + {x} <> 1 THEN
-        {x} := ln(1 + {x}) * ({x} / (1 + {x} - 1));
-    END IF;
-    {x} := {x} - center[{j}];
+
+-- name: number_to_grid
+-- What is `negligible` changes no coordinate, and to divide it could underflow, which Postgres takes for an error.
+{x} := CASE WHEN logarithmic[{j}] AND 1 + {x} <> 1 THEN ln(1 + {x}) * ({x} / (1 + {x} - 1)) ELSE {x} END - center[{j}];
     {x} := CASE WHEN abs({x}) > negligible[{j}] THEN {x} / scale[{j}] * weight[{j}] ELSE 0 END - origin[{j}];
     {x} := CASE WHEN abs({x}) > unit / 4 THEN LEAST(GREATEST(round({x} / unit), -1048576), 1048576) ELSE 0 END;
 
 -- name: category_to_column
 -- A feature's categories lie side by side, `other` last; what is not found, or found behind them, is `other`.
-IF {c} IS NULL AND required[{j}] THEN
-        RETURN NULL;
-    END IF;
-    {k} := LEAST(array_position(categories, {c}, first_column[{j}]), last_column[{j}]);
+{k} := LEAST(array_position(categories, {c}, first_column[{j}]), last_column[{j}]);
 
 -- name: number_from_json
 number := CASE WHEN jsonb_typeof($1 -> {key}) = 'number' THEN ($1 -> {key})::numeric END;

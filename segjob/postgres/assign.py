@@ -24,6 +24,22 @@ GONE = "which is to go; drop it first"
 
 NEAREST = "segment_ids[nearest]"
 
+# The columns of `model`, each with a variable of its name: those of all functions, of numbers, of categories.
+DOUBLES, INTEGERS = "double precision[]", "integer[]"
+OF_ALL = {"unit": "double precision", "squares": DOUBLES, "segment_ids": INTEGERS}
+OF_NUMBERS = {
+    **dict.fromkeys(("above", "low", "high", "imputed"), DOUBLES),
+    **dict.fromkeys(("center", "scale", "weight", "negligible", "origin", "factors"), DOUBLES),
+    "logarithmic": "boolean[]",
+}
+OF_CATEGORIES = {
+    **dict.fromkeys(("first_column", "last_column"), INTEGERS),
+    **dict.fromkeys(("category_scores", "category_squares"), DOUBLES),
+    "required": "boolean[]",
+    "categories": "text[]",
+}
+OF_JSON = {"number": "numeric", "parts": "text[]", "year": "integer", "month_start": "date", "day": "bigint"}
+
 # Where this database does not know a type of the source's.
 SUBSTITUTES: dict[FeatureFamily, str] = {
     "number": "numeric",
@@ -63,6 +79,11 @@ class Value:
     @property
     def variables(self) -> dict[str, str]:
         return {"j": str(self.number), "x": f"x{self.number}", "c": f"c{self.number}", "k": f"k{self.number}"}
+
+    @property
+    def declared(self) -> list[str]:
+        names = self.variables
+        return [f"{names['c']} text;", f"{names['k']} integer;"] if self.onehot else [f"{names['x']} double precision;"]
 
 
 def find_values(connection: Connection, features: Sequence[FeatureColumn]) -> tuple[Value, ...]:
@@ -128,23 +149,41 @@ def create(function: str, signature: str, parameters: str, result: str, body: st
 
 
 def function_body(names: Names, values: Sequence[Value], pieces: Sequence[str], answer: str) -> str:
-    variables = [
-        f"{value.variables['c']} text;\n    {value.variables['k']} integer;"
-        if value.onehot
-        else f"{value.variables['x']} double precision;"
-        for value in by_kind(values)
-    ]
+    """The text of a function: `pieces` read the values, the rest is the same for all."""
+    read = model_columns(values)
+    own = [variable for value in by_kind(values) for variable in value.declared]
+    declared = [*(f"{name} {kind};" for name, kind in {**read, **OF_JSON}.items()), *own]
     features = sorted(f"{value.name} {value.family}" for value in values)
     return piece(
         "assign_body",
         name=literal(names.segmentation),
         private=quote(names.schemas.private),
-        variables="\n    ".join(variables),
+        variables="\n    ".join(declared),
+        selected=", ".join(f"m.{name}" for name in read),
+        into=", ".join(read),
         features=f"ARRAY[{', '.join(literal(feature) for feature in features)}]",
-        coordinates="\n    ".join(pieces),
+        coordinates="\n    ".join([*pieces, leave_out(values), *(to_grid(value) for value in values)]),
         terms="".join(f" + {term(value)}" for value in by_kind(values)),
         answer=answer,
     )
+
+
+def model_columns(values: Sequence[Value]) -> dict[str, str]:
+    """What is read of a model, for each array that is read costs time."""
+    numbers = {} if all(value.onehot for value in values) else OF_NUMBERS
+    categories = OF_CATEGORIES if any(value.onehot for value in values) else {}
+    return {**OF_ALL, **numbers, **categories}
+
+
+def leave_out(values: Sequence[Value]) -> str:
+    """Whether a value lacks that the model requires; one question for all of them, for each costs time."""
+    lacking = [
+        f"{value.variables['c']} IS NULL AND required[{value.number}]"
+        if value.onehot
+        else f"{value.variables['x']} = 'NaN'"
+        for value in by_kind(values)
+    ]
+    return piece("leave_out", lacking=" OR ".join(lacking))
 
 
 def by_kind(values: Sequence[Value]) -> list[Value]:
@@ -170,17 +209,19 @@ def explained(values: Sequence[Value]) -> str:
 
 
 def from_parameter(value: Value) -> Iterator[str]:
-    """A parameter to its coordinate, by the one expression that also reads the column."""
+    """A parameter as its variable, by the one expression that also reads the column."""
     given = f"${value.place}"
     if value.onehot:
         yield f"{value.variables['c']} := {given}::text;"
+    elif value.base_type == "double precision":
+        yield piece("impute", given=given, **value.variables)
     else:
         yield f"{value.variables['x']} := {as_sql(feature_expression(literal_column(given), value.base_type))};"
-    yield to_grid(value)
+        yield piece("impute", given=value.variables["x"], **value.variables)
 
 
 def from_json(value: Value) -> Iterator[str]:
-    """A key of a row as JSON to its coordinate; a value of another type than the column's is missing."""
+    """A key of a row as JSON as its variable; a value of another type than the column's is missing."""
     known = {**value.variables, "key": literal(value.name)}
     if value.onehot:
         yield category_from_json(value, known)
@@ -192,7 +233,8 @@ def from_json(value: Value) -> Iterator[str]:
     else:
         time = piece("time_from_json", **known) if value.family == "timestamp" else ""
         yield piece("day_from_json", time=time, pattern=literal(ISO_8601), **known)
-    yield to_grid(value)
+    if not value.onehot:
+        yield piece("impute", given=value.variables["x"], **value.variables)
 
 
 def category_from_json(value: Value, known: dict[str, str]) -> str:
