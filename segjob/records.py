@@ -5,7 +5,7 @@ Arrays are numpy; `n` stands for customers, `d` for clustered columns, `k` for s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
@@ -183,45 +183,6 @@ class Model:
     @property
     def clustered(self) -> tuple[ModelColumn, ...]:
         return tuple(column for column in self.columns if column.position is not None)
-
-
-@dataclass(frozen=True)
-class ModelArrays:
-    """A model as a function in SQL reads it: one row of arrays. The attributes are columns of the table `model`.
-
-    Attributes
-    ----------
-    above, low, high, imputed, logarithmic, center, scale, weight, negligible, origin : one element a numeric feature,
-        in the order of the columns' names; `imputed` is NaN where a missing value excludes, `negligible` the difference
-        from the center up to which no coordinate moves
-    required, first_column, last_column : one element a one-hot feature, in the same order: whether NULL excludes, and
-        which of `categories` are its own, from 1; the last one is `other`
-    categories, category_squares : one element a one-hot column; the customer's own square if it is of this category
-    category_scores : (k, one-hot columns), what being of a category adds to the squared distance
-    factors : (k, numeric features), -2 x centre
-    squares : (k,), of the centres
-    """
-
-    unit: float
-    above: Sequence[float]
-    low: Sequence[float]
-    high: Sequence[float]
-    imputed: Sequence[float]
-    logarithmic: Sequence[bool]
-    center: Sequence[float]
-    scale: Sequence[float]
-    weight: Sequence[float]
-    negligible: Sequence[float]
-    origin: Sequence[float]
-    required: Sequence[bool]
-    first_column: Sequence[int]
-    last_column: Sequence[int]
-    categories: Sequence[str]
-    category_scores: Sequence[Sequence[float]]
-    category_squares: Sequence[float]
-    factors: Sequence[Sequence[float]]
-    squares: Sequence[float]
-    segment_ids: Sequence[int]
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from segjob.clustering.features import clip, log1p, number_columns, onehot_groups, scale
 from segjob.clustering.grid import LIMIT, to_grid
-from segjob.records import Model, ModelArrays, ModelColumn
+from segjob.records import Model, ModelColumn
 
 LARGEST = float(np.finfo(np.float64).max)
 BEYOND = 2.0 * LIMIT  # no rounding on the way from here gets back within the edge
@@ -18,35 +19,48 @@ FANOUT = 256
 SIGN = 2**63
 
 
-def model_arrays(model: Model) -> ModelArrays:
-    """Lay out a model; numeric features, and the one-hot ones, are in the order of their columns' names."""
+def model_arrays(model: Model) -> dict[str, Any]:
+    """Lay out a model: the columns of the table `model`, in which numeric features, and one-hot ones, go by name.
+
+    Returns
+    -------
+    unit : of the grid
+    above, low, high, imputed, logarithmic, center, scale, weight, negligible, origin : one element a numeric feature;
+        `imputed` is NaN where a missing value excludes, `negligible` the difference from the center that moves nothing
+    required, first_column, last_column : one element a one-hot feature: whether NULL excludes, and which of
+        `categories` are its own, from 1; the last one is `other`
+    categories, category_squares : one element a one-hot column; the own square of a customer of this category
+    category_scores : (k, one-hot columns), what being of a category adds to the squared distance
+    factors : (k, numeric features), -2 x centre
+    squares, segment_ids : (k,), of the centres
+    """
     numbers = sorted(number_columns(model.columns), key=lambda column: column.column)
     groups = sorted(onehot_groups(model.columns), key=lambda group: group[0].column)
     bounds = [source_bounds(column, model.unit) for column in numbers]
     last = np.cumsum([len(group) for group in groups], dtype=np.int64)
     scores = [category_scores(group, model) for group in groups]
-    return ModelArrays(
-        unit=model.unit,
-        above=[-1.0 if column.transform == "log1p" else -np.inf for column in numbers],
-        low=[low for low, _ in bounds],
-        high=[high for _, high in bounds],
-        imputed=[imputed(column, *ends) for column, ends in zip(numbers, bounds, strict=True)],
-        logarithmic=[column.transform == "log1p" for column in numbers],
-        center=[column.center for column in numbers],
-        scale=[column.scale for column in numbers],
-        weight=[column.weight for column in numbers],
-        negligible=[negligible(column, model.unit) for column in numbers],
-        origin=[0.0 if column.position is None else column.origin for column in numbers],
-        required=[group[0].impute == "exclude" for group in groups],
-        first_column=[int(end) - len(group) + 1 for end, group in zip(last, groups, strict=True)],
-        last_column=last.tolist(),
-        categories=[str(column.category) for group in groups for column in group],
-        category_scores=np.hstack(scores).tolist() if scores else [],
-        category_squares=[square for group in groups for square in category_squares(group, model.unit)],
-        factors=np.array([center_factors(column, model) for column in numbers]).T.tolist(),
-        squares=(model.centers**2).sum(axis=1).astype(np.float64).tolist(),
-        segment_ids=list(model.segment_ids),
-    )
+    return {
+        "unit": model.unit,
+        "above": [-1.0 if column.transform == "log1p" else -np.inf for column in numbers],
+        "low": [low for low, _ in bounds],
+        "high": [high for _, high in bounds],
+        "imputed": [imputed(column, *ends) for column, ends in zip(numbers, bounds, strict=True)],
+        "logarithmic": [column.transform == "log1p" for column in numbers],
+        "center": [column.center for column in numbers],
+        "scale": [column.scale for column in numbers],
+        "weight": [column.weight for column in numbers],
+        "negligible": [negligible(column, model.unit) for column in numbers],
+        "origin": [0.0 if column.position is None else column.origin for column in numbers],
+        "required": [group[0].impute == "exclude" for group in groups],
+        "first_column": [int(end) - len(group) + 1 for end, group in zip(last, groups, strict=True)],
+        "last_column": last.tolist(),
+        "categories": [str(column.category) for group in groups for column in group],
+        "category_scores": np.hstack(scores).tolist() if scores else [],
+        "category_squares": [square for group in groups for square in category_squares(group, model.unit)],
+        "factors": np.array([center_factors(column, model) for column in numbers]).T.tolist(),
+        "squares": (model.centers**2).sum(axis=1).astype(np.float64).tolist(),
+        "segment_ids": list(model.segment_ids),
+    }
 
 
 def center_factors(column: ModelColumn, model: Model) -> np.ndarray:

@@ -13,7 +13,7 @@ from segjob.postgres.columns import as_identifier
 from segjob.postgres.gates import load_gates
 from segjob.postgres.listing import no_version
 from segjob.postgres.tables import centroid, feature_profile, model, published, sample_row, segment, version
-from segjob.records import Centroid, Model, ModelArrays, ModelColumn, SampleRow, Score, Segment, Stage, Version
+from segjob.records import Centroid, Model, ModelColumn, SampleRow, Score, Segment, Stage, Version
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,11 @@ def store_sample(connection: Connection, identity: Mapping[str, Any], sample: Se
     connection.execute(insert(sample_row).from_select([*identity, *(one.name for one in columns)], rows))
 
 
-def store_model(connection: Connection, fitted: Version, arrays: ModelArrays) -> None:
+def store_model(connection: Connection, fitted: Version, arrays: Mapping[str, Any]) -> None:
     """Write the model of a stored version once more, as the functions in SQL read it."""
     features = sorted(f"{as_identifier(group.column)} {group.family}" for group in first_columns(fitted.model))
     identity = {"segmentation": fitted.segmentation, "version_id": fitted.version_id, "features": features}
-    connection.execute(insert(model).values(**identity, **asdict(arrays)))
+    connection.execute(insert(model).values(**identity, **arrays))
 
 
 def first_columns(of: Model) -> list[ModelColumn]:
