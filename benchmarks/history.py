@@ -13,7 +13,7 @@ from segjob.postgres.moves import Moves, drop_moves, write_moves
 from segjob.postgres.queries import Names
 from segjob.postgres.shapes import Shape
 from segjob.postgres.write import Part
-from segjob.records import FeatureColumn, KeyColumn
+from segjob.records.source import FeatureColumn, KeyColumn
 
 KEYS = (KeyColumn("customer_id", "bigint", "integer"),)
 SHAPE = Shape("bench", KEYS, (FeatureColumn("f0", "double precision", "number"),))

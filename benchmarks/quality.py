@@ -29,7 +29,8 @@ from segjob.clustering.nearest import one_thread_each
 from segjob.clustering.plan import FeaturePlan, plan_features
 from segjob.clustering.survey import Survey, survey_chunk
 from segjob.engine.local import LocalPopulation
-from segjob.records import Chunk, FeatureSpec
+from segjob.records.population import Chunk
+from segjob.records.source import FeatureSpec
 
 CHUNK = 65_536
 BLOCK = 16_384

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from segjob.records import Origin
+from segjob.records.version import Origin
 
 
 def descent(segment_id: int, origin: Origin, from_segment_ids: Sequence[int]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segjob.records import Origin
+from segjob.records.version import Origin
 
 LEAST_JACCARD = (3, 10)  # of what two segments hold together, the share that both hold
 STEPS = 2.0**24  # in which overlaps are compared: those that differ by less are equal, and the lowest id decides

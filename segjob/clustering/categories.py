@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from segjob.records import OTHER
+from segjob.records.model import OTHER
 
 COUNTERS = 1024
 MOST_FREQUENT = 32

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from segjob.clustering.null_reference import Null
-from segjob.records import Candidate
+from segjob.records.version import Candidate
 
 MARGIN = 0.02  # by which a silhouette has to beat those of clouds without groups
 

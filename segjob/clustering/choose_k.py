@@ -23,7 +23,8 @@ from segjob.clustering.separation import ROWS, lie_apart
 from segjob.clustering.stability import stability
 from segjob.clustering.summary import SegmentSummary
 from segjob.errors import DataError
-from segjob.records import Candidate, Population, Score
+from segjob.records.population import Population
+from segjob.records.version import Candidate, Score
 
 SCORED_ROWS = 2**15  # of the sample; all customers where the silhouettes are exact
 STABLE = 0.8  # adjusted Rand index

@@ -10,7 +10,8 @@ import numpy as np
 from segjob.clustering.categories import frequent_categories
 from segjob.clustering.features import impute, missing, scale, transform
 from segjob.clustering.moments import Moments
-from segjob.records import OTHER, FeatureFamily, FeatureSpec, ModelColumn
+from segjob.records.model import OTHER, ModelColumn
+from segjob.records.source import FeatureFamily, FeatureSpec
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 ONEHOT_SCALE = 2.0**0.5  # customers of different categories differ in two columns

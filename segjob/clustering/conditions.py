@@ -15,7 +15,7 @@ import numpy as np
 
 from segjob.clustering.features import Rows, by_feature, group_codes
 from segjob.clustering.literals import literal, quote_identifier, quote_literal
-from segjob.records import ModelColumn
+from segjob.records.model import ModelColumn
 
 WHOLE_TYPES = ("smallint", "integer", "bigint")
 FLOAT_TYPES = ("real", "double precision")

@@ -14,7 +14,9 @@ from segjob.clustering.grid import LIMIT
 from segjob.clustering.model_features import in_order
 from segjob.clustering.nearest import as_rows, center_scores, resolve_device, row_blocks, squared_norms
 from segjob.clustering.plan import BLOCK, FeaturePlan
-from segjob.records import Chunk, FeatureSpec, Model, ModelColumn
+from segjob.records.model import Model, ModelColumn
+from segjob.records.population import Chunk
+from segjob.records.source import FeatureSpec
 
 EXACT = 2**53  # up to here float64 has every whole number
 FINDINGS = ("n_missing", "n_clipped", "minimum", "maximum", "population_mean", "population_std", "population_median")

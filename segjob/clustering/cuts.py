@@ -10,7 +10,7 @@ import numpy as np
 from segjob.clustering.conditions import Among, Bound, Condition, Source, sources_of
 from segjob.clustering.features import Rows, group_codes
 from segjob.clustering.thresholds import Thresholds, find_thresholds
-from segjob.records import ModelColumn
+from segjob.records.model import ModelColumn
 
 WORTH = 0.003  # of F1, given up for a threshold that is shorter to write
 MISSING_WORTH = 0.01  # of F1, for which a condition says that a missing value meets it

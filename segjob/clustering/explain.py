@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 
 from segjob.clustering.summary import SegmentSummary
-from segjob.records import Centroid, ModelColumn
+from segjob.records.model import ModelColumn
+from segjob.records.version import Centroid
 
 
 def differences(

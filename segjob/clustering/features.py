@@ -14,7 +14,9 @@ import pyarrow as pa
 
 from segjob.clustering.categories import category_codes
 from segjob.clustering.grid import LIMIT, to_grid, unit_of
-from segjob.records import Chunk, FeatureSpec, ModelColumn, Transform
+from segjob.records.model import ModelColumn
+from segjob.records.population import Chunk
+from segjob.records.source import FeatureSpec, Transform
 
 
 class Rows(Protocol):

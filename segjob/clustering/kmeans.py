@@ -21,7 +21,8 @@ from segjob.clustering.passes import (
 )
 from segjob.clustering.tournament import START_ROWS, Start, find_start
 from segjob.errors import DataError
-from segjob.records import Population, Stage
+from segjob.records.population import Population
+from segjob.records.version import Stage
 
 BATCH_ROWS = 16_384
 COLD_WINS = 0.995

@@ -11,7 +11,7 @@ from segjob.clustering.features import Rows
 from segjob.clustering.nearest import Assignment, as_rows, assign, resolve_device
 from segjob.clustering.plan import FeaturePlan
 from segjob.clustering.summary import SegmentSummary, summarise
-from segjob.records import Labels
+from segjob.records.model import Labels
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from segjob.clustering.thresholds import MICROSECONDS, SECONDS
-from segjob.records import FeatureFamily
+from segjob.records.source import FeatureFamily
 
 
 def literal(family: FeatureFamily, declared: str, threshold: float) -> str:

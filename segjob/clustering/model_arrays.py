@@ -10,7 +10,7 @@ import numpy as np
 
 from segjob.clustering.features import clip, log1p, number_columns, onehot_groups, scale
 from segjob.clustering.grid import LIMIT, to_grid
-from segjob.records import Model, ModelColumn
+from segjob.records.model import Model, ModelColumn
 
 LARGEST = float(np.finfo(np.float64).max)
 BEYOND = 2.0 * LIMIT  # no rounding on the way from here gets back within the edge

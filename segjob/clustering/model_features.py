@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from segjob.clustering.features import Rows, by_feature, specs_of
-from segjob.records import FeatureFamily, FeatureSpec, Model
+from segjob.records.model import Model
+from segjob.records.source import FeatureFamily, FeatureSpec
 
 
 def answers_for(model: Model, specs: Sequence[FeatureSpec], families: Sequence[FeatureFamily]) -> bool:

@@ -9,7 +9,9 @@ import numpy as np
 from segjob.clustering.features import grid_matrix, specs_of
 from segjob.clustering.labels import label
 from segjob.clustering.model_features import in_order
-from segjob.records import Chunk, FeatureSpec, Labels, Model
+from segjob.records.model import Labels, Model
+from segjob.records.population import Chunk
+from segjob.records.source import FeatureSpec
 
 BLOCK = 65_536
 

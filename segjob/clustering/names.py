@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from segjob.clustering.features import by_feature
-from segjob.records import OTHER, ModelColumn
+from segjob.records.model import OTHER, ModelColumn
 
 CLEAR = 0.5  # deviations from the mean of all, from which on a feature is high or low; Cohen's medium effect
 STRONG = 2.0

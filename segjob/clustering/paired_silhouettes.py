@@ -18,7 +18,7 @@ from torch import Tensor
 from segjob.clustering.nearest import squared_norms
 from segjob.clustering.silhouette import EXACT_ROWS
 from segjob.clustering.silhouette_interval import METHOD
-from segjob.records import Score
+from segjob.records.version import Score
 
 EVALUATED = 4_096
 REFERENCES = 8_192

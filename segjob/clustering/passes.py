@@ -11,7 +11,7 @@ from torch import Tensor
 
 from segjob.clustering.nearest import Tally, as_rows, tally
 from segjob.clustering.starts import farthest_rows, means
-from segjob.records import Population
+from segjob.records.population import Population
 
 MOST_PASSES = 300
 SMALLEST_GAIN = 100_000  # a pass that gains less than one part in so many of the inertia ends the fit

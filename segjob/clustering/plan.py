@@ -16,7 +16,9 @@ from segjob.clustering.moments import exponent_for
 from segjob.clustering.plan_passes import SourcePass, source_pass, transformed_pass
 from segjob.clustering.survey import Survey
 from segjob.errors import ConfigurationError, DataError
-from segjob.records import Chunk, FeatureFamily, FeatureSpec, ModelColumn, Population
+from segjob.records.model import ModelColumn
+from segjob.records.population import Chunk, Population
+from segjob.records.source import FeatureFamily, FeatureSpec
 
 MOST_COLUMNS = 128
 LARGEST_VALUE = 1e150

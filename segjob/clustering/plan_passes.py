@@ -11,7 +11,9 @@ from segjob.clustering.categories import count_exactly
 from segjob.clustering.columns import is_clipped
 from segjob.clustering.features import missing, numeric_specs, transform
 from segjob.clustering.moments import Moments, moments_of
-from segjob.records import Chunk, FeatureSpec, ModelColumn
+from segjob.records.model import ModelColumn
+from segjob.records.population import Chunk
+from segjob.records.source import FeatureSpec
 
 
 @dataclass(frozen=True)

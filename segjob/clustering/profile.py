@@ -18,7 +18,8 @@ from segjob.clustering.features import (
 )
 from segjob.clustering.sample import SampleRows
 from segjob.clustering.summary import SegmentSummary, number_exponent
-from segjob.records import Centroid, ModelColumn, SampleRow
+from segjob.records.model import ModelColumn
+from segjob.records.version import Centroid, SampleRow
 
 if TYPE_CHECKING:
     from segjob.clustering.silhouette import Silhouette

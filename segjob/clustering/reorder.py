@@ -11,7 +11,7 @@ from segjob.clustering.kmeans import Fit
 from segjob.clustering.nearest import as_rows, resolve_device
 from segjob.clustering.passes import exact_passes
 from segjob.clustering.tournament import START_ROWS
-from segjob.records import Population
+from segjob.records.population import Population
 
 
 def reordered(

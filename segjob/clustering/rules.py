@@ -16,7 +16,7 @@ import pyarrow as pa
 from segjob.clustering.conditions import Bound, Condition, Source, guards, sources_of, ties, written
 from segjob.clustering.cuts import Bins, Cut, binned
 from segjob.clustering.features import Rows
-from segjob.records import ModelColumn
+from segjob.records.model import ModelColumn
 
 SAMPLE_ROWS = 2**15
 MOST_CONDITIONS = 4

@@ -18,7 +18,7 @@ from segjob.clustering.nearest import as_rows, center_scores, resolve_device, ro
 from segjob.clustering.silhouette_draw import Members, draw, everybody, sampled_roles
 from segjob.clustering.silhouette_interval import METHOD, overall_score, segment_estimate, segment_score
 from segjob.clustering.silhouette_values import Evaluation, evaluate
-from segjob.records import Score
+from segjob.records.version import Score
 
 EXACT_ROWS = 20_000
 EXACT_PAIRS = 2**24

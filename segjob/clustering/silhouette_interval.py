@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from segjob.clustering.silhouette_draw import N_GROUPS
-from segjob.records import Score
+from segjob.records.version import Score
 
 METHOD = "euclidean"
 MEAN_STEPS = 2.0**40  # silhouettes are rounded to 2**-40 before they are summed

@@ -23,7 +23,7 @@ from torch import Tensor
 from segjob.clustering.grid import LIMIT
 from segjob.clustering.nearest import as_rows, center_scores, resolve_device, row_blocks, squared_norms
 from segjob.clustering.summary import segment_sums
-from segjob.records import Score
+from segjob.records.version import Score
 
 if TYPE_CHECKING:
     from segjob.clustering.summary import SegmentSummary

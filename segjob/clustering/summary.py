@@ -12,7 +12,7 @@ import pyarrow as pa
 from segjob.clustering.features import Rows, group_codes, missing, number_columns, onehot_groups
 from segjob.clustering.grid import distance_steps
 from segjob.clustering.moments import exponent_for, fixed_point
-from segjob.records import ModelColumn
+from segjob.records.model import ModelColumn
 
 if TYPE_CHECKING:
     from segjob.clustering.nearest import Assignment

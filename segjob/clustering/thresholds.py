@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from segjob.records import FeatureFamily
+from segjob.records.source import FeatureFamily
 
 MOST_PLACES = 64  # of a column's own quantiles; up to so many different values are all kept
 SEGMENT_QUANTILES = (0.005, 0.02, 0.05, 0.1, 0.25, 0.75, 0.9, 0.95, 0.98, 0.995)

@@ -7,7 +7,7 @@ import numpy as np
 from segjob.clustering.features import scaled_value
 from segjob.clustering.grid import LIMIT, to_grid
 from segjob.clustering.plan import FeaturePlan
-from segjob.records import Model, ModelColumn
+from segjob.records.model import Model, ModelColumn
 
 
 def warm_centers(model: Model, plan: FeaturePlan) -> np.ndarray | None:

@@ -16,7 +16,8 @@ from segjob.postgres.shapes import stored_keys
 from segjob.postgres.transitions import load_transitions
 from segjob.postgres.versions import load_segments
 from segjob.postgres.write import Part, part_state
-from segjob.records import Comparison, Segment, Transition
+from segjob.records.comparison import Comparison, Transition
+from segjob.records.version import Segment
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

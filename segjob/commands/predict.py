@@ -15,7 +15,9 @@ from segjob.commands.database import opened
 from segjob.config import Settings
 from segjob.errors import ConfigurationError, DataError, UsageError
 from segjob.postgres.versions import load_version
-from segjob.records import Chunk, Labels, Model, ModelColumn, Version
+from segjob.records.model import Labels, Model, ModelColumn
+from segjob.records.population import Chunk
+from segjob.records.version import Version
 from segjob.spelling import nearest
 
 

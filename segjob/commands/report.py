@@ -11,7 +11,7 @@ from segjob.postgres.candidates import load_candidates
 from segjob.postgres.queries import query
 from segjob.postgres.transitions import load_transitions
 from segjob.postgres.versions import load_segments, load_version
-from segjob.records import Version
+from segjob.records.version import Version
 from segjob.report.moved import Flow
 from segjob.report.page import render, write
 

@@ -14,7 +14,7 @@ from segjob.job.gates import refusals
 from segjob.job.run import run
 from segjob.job.task import Order
 from segjob.progress import Progress
-from segjob.records import GateResult
+from segjob.records.version import GateResult
 
 
 @dataclass(frozen=True)

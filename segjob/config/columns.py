@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from segjob.config.fields import Clip, Model, PositiveNumber, Text
-from segjob.records import FeatureSpec, Impute, Scale, Transform
+from segjob.records.source import FeatureSpec, Impute, Scale, Transform
 
 MAX_COLUMNS = 128
 RESERVED_COLUMNS = {

@@ -34,7 +34,7 @@ from segjob.config.fields import (
     Threshold,
 )
 from segjob.errors import ConfigurationError
-from segjob.records import FeatureSpec, SourceSpec
+from segjob.records.source import FeatureSpec, SourceSpec
 from segjob.spelling import nearest
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from segjob.records import Chunk
+from segjob.records.population import Chunk
 
 MATRIX = "q"
 

@@ -11,7 +11,7 @@ from functools import reduce
 from typing import Any, Generic, Protocol, TypeVar
 
 from segjob.errors import InternalError
-from segjob.records import S
+from segjob.records.population import S
 
 C = TypeVar("C")
 D = TypeVar("D")

@@ -8,7 +8,7 @@ from segjob.job.task import Task
 from segjob.postgres.partial import only_those_in
 from segjob.postgres.scoring import Scored, apply_to_staged, has_touched
 from segjob.postgres.write import Part
-from segjob.records import Version
+from segjob.records.version import Version
 
 
 def catch_up(task: Task, part: Part, version: Version, record: Record) -> None:

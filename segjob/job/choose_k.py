@@ -16,7 +16,7 @@ from segjob.postgres.locks import Lock, hold_lock
 from segjob.postgres.runs import finish_run, start_run
 from segjob.postgres.versions import published_model
 from segjob.progress import Progress
-from segjob.records import Model
+from segjob.records.model import Model
 
 if TYPE_CHECKING:
     from segjob.clustering.choice import Choice

@@ -12,7 +12,7 @@ from segjob.postgres.history import keep_moves
 from segjob.postgres.moves import Moves, drop_moves, write_moves
 from segjob.postgres.publish import pointer_of
 from segjob.postgres.write import Part, part_state
-from segjob.records import Comparison
+from segjob.records.comparison import Comparison
 
 DROP_SECONDS = 1.0  # until a server that is gone is left to the next comparison
 

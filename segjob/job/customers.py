@@ -23,7 +23,8 @@ from segjob.postgres.expected import Expected
 from segjob.postgres.read import read_bulk
 from segjob.postgres.snapshot import Snapshot, hold
 from segjob.progress import Phase
-from segjob.records import Chunk, FeatureSpec
+from segjob.records.population import Chunk
+from segjob.records.source import FeatureSpec
 
 PASS_PART = 16  # of the memory, one part in so many holds the chunks that are worked on
 VALUE_BYTES = 24  # of a value of such a chunk: raw, on the grid, and on the way between them

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from segjob.progress import Progress
-from segjob.records import Version
+from segjob.records.version import Version
 
 if TYPE_CHECKING:
     from segjob.clustering.kmeans import Fit

@@ -23,7 +23,7 @@ from segjob.postgres.scrubbing import SNAPSHOT_DEADLINE, execute, scrub, wait_fo
 from segjob.postgres.shapes import check_up_to_date, stored_keys
 from segjob.postgres.write import drop_orphans
 from segjob.progress import Progress
-from segjob.records import KeyColumn
+from segjob.records.source import KeyColumn
 
 if TYPE_CHECKING:
     from segjob.config import Settings

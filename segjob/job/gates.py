@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from segjob.records import GateResult, Verdict, Version
+from segjob.records.version import GateResult, Verdict, Version
 
 if TYPE_CHECKING:
     from segjob.config.segmentation import Gate, Gates

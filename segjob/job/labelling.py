@@ -19,7 +19,8 @@ from segjob.job.task import Task
 from segjob.job.version import Counted
 from segjob.postgres.write import Part, fill_part
 from segjob.progress import Phase
-from segjob.records import Chunk, Labels
+from segjob.records.model import Labels
+from segjob.records.population import Chunk
 
 PIECE_ROWS = 65_536
 

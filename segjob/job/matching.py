@@ -22,7 +22,7 @@ from segjob.job.task import Task
 from segjob.postgres.labels import read_segment_ids
 from segjob.postgres.versions import Parent
 from segjob.postgres.write import Part
-from segjob.records import Chunk
+from segjob.records.population import Chunk
 
 CARRIED = "carried"
 

@@ -19,7 +19,8 @@ from segjob.postgres.queries import Names
 from segjob.postgres.runs import finish_run
 from segjob.postgres.transitions import store_transitions
 from segjob.postgres.write import Part
-from segjob.records import Comparison, Version
+from segjob.records.comparison import Comparison
+from segjob.records.version import Version
 
 PATIENCE = 60.0  # seconds that a fit, which may have taken an hour, waits for who publishes right now
 

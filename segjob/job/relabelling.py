@@ -15,7 +15,8 @@ from segjob.postgres.columns import ReadPlan
 from segjob.postgres.scoring import Scored, scored_table
 from segjob.postgres.write import completing, fill_keys, fill_part
 from segjob.progress import Phase
-from segjob.records import Chunk, Labels, Model
+from segjob.records.model import Labels, Model
+from segjob.records.population import Chunk
 
 
 @dataclass(frozen=True)

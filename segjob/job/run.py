@@ -28,7 +28,7 @@ from segjob.postgres.scoring import forget_touched
 from segjob.postgres.versions import load_published, next_version, store_model, store_version
 from segjob.postgres.write import Part, completing, drop_orphans, new_part
 from segjob.progress import Progress
-from segjob.records import Version
+from segjob.records.version import Version
 
 if TYPE_CHECKING:
     from segjob.config import Settings

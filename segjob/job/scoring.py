@@ -35,7 +35,7 @@ from segjob.postgres.scoring import (
 )
 from segjob.postgres.versions import load_version
 from segjob.progress import Progress
-from segjob.records import Version
+from segjob.records.version import Version
 
 if TYPE_CHECKING:
     from segjob.config import Settings

@@ -25,7 +25,8 @@ from segjob.job.fitting import Fitted, column_types
 from segjob.job.matching import Matched
 from segjob.job.task import Task
 from segjob.palette import color_of
-from segjob.records import Model, Segment, Version
+from segjob.records.model import Model
+from segjob.records.version import Segment, Version
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from segjob.errors import ConfigurationError
 from segjob.postgres.columns import as_sql
 from segjob.postgres.expressions import feature_expression
 from segjob.postgres.queries import Names, literal, query, quote, sql
-from segjob.records import FeatureColumn, FeatureFamily
+from segjob.records.source import FeatureColumn, FeatureFamily
 
 MOST_PARAMETERS = 100  # of a function in Postgres
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, func, insert, select
 
 from segjob.postgres.tables import k_candidate
 from segjob.postgres.versions import score_of, score_row
-from segjob.records import Candidate
+from segjob.records.version import Candidate
 
 
 def store_candidates(connection: Connection, segmentation: str, run_id: int, candidates: Sequence[Candidate]) -> None:

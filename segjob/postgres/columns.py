@@ -29,7 +29,7 @@ from sqlalchemy.dialects import registry
 
 from segjob.errors import ConfigurationError
 from segjob.postgres.expressions import NUMBERS, feature_expression
-from segjob.records import FeatureColumn, FeatureFamily, FeatureSpec, KeyColumn, KeyFamily
+from segjob.records.source import FeatureColumn, FeatureFamily, FeatureSpec, KeyColumn, KeyFamily
 
 IDENTIFIER_BYTES = 63  # Postgres cuts longer names, so a longer one in the configuration means the cut one
 

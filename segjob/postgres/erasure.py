@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, TextClause, delete, func, select, update
 
 from segjob.postgres.queries import Names, query, quote
 from segjob.postgres.tables import sample_row, segment
-from segjob.records import KeyColumn
+from segjob.records.source import KeyColumn
 
 ARRAYS = {"integer": "bigint[]", "uuid": "uuid[]", "text": "text[]"}
 """How keys travel. Never as the column's own type: a cast to varchar(5) would cut a key off, and find another."""

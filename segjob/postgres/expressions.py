@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Double, Integer, case, cast, func, literal_column
 
-from segjob.records import FeatureFamily
+from segjob.records.source import FeatureFamily
 
 
 def feature_expression(value: ColumnElement[Any], base_type: str) -> ColumnElement[Any]:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from segjob.postgres.runs import finish_run
 from segjob.postgres.tables import gate, version
-from segjob.records import GateResult, Version
+from segjob.records.version import GateResult, Version
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from segjob.postgres.connect import Database
 from segjob.postgres.moves import Moves, execute
 from segjob.postgres.publish import short_attempts
 from segjob.postgres.queries import Names, query, quote, sql
-from segjob.records import KeyColumn
+from segjob.records.source import KeyColumn
 
 FEW = 50_000
 """Moves that are added to the piece before; more are loaded and indexed as a piece of their own."""

@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Row, text
 from segjob.postgres.connect import Database
 from segjob.postgres.queries import Names, quote, sql
 from segjob.postgres.write import Part
-from segjob.records import Comparison, KeyColumn, Transition
+from segjob.records.comparison import Comparison, Transition
+from segjob.records.source import KeyColumn
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 
 from segjob.postgres.columns import Description, ReadPlan, as_sql, plan_read, verbatim
 from segjob.postgres.queries import literal, quote
-from segjob.records import FeatureSpec
+from segjob.records.source import FeatureSpec
 
 
 def only_those_in(plan: ReadPlan, table: str, keys: Sequence[str]) -> ReadPlan:

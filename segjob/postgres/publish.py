@@ -18,7 +18,7 @@ from segjob.postgres.runs import finish_run
 from segjob.postgres.tables import publication, published, segmentation, version
 from segjob.postgres.transitions import store_transitions
 from segjob.postgres.write import Part
-from segjob.records import Comparison
+from segjob.records.comparison import Comparison
 
 ATTACH_DEADLINE = 60.0  # seconds of short attempts until a reader's lock is given up on
 

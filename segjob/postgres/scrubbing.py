@@ -18,7 +18,7 @@ from segjob.errors import TryAgain
 from segjob.postgres.connect import Database
 from segjob.postgres.erasure import CustomerTable, Erased, escaped, partitioned_tables
 from segjob.postgres.queries import Names, query, quote, sql
-from segjob.records import KeyColumn
+from segjob.records.source import KeyColumn
 
 SNAPSHOT_DEADLINE = 10.0  # seconds until transactions that were open before are given up on
 STEP_DEADLINE = 60.0  # seconds of short attempts for one step on one table

@@ -10,7 +10,7 @@ from segjob.errors import ConfigurationError
 from segjob.postgres import tables
 from segjob.postgres.connect import Schemas
 from segjob.postgres.queries import query, quote
-from segjob.records import FeatureColumn, KeyColumn
+from segjob.records.source import FeatureColumn, KeyColumn
 
 REVISION = "0001"
 """The newest migration, so that a run need not load Alembic to know it; a test holds it."""

@@ -19,7 +19,7 @@ from segjob.errors import ConfigurationError
 from segjob.postgres.columns import Description, SourceColumn, nearest
 from segjob.postgres.connect import database_error, driver_of, translated
 from segjob.postgres.queries import driver_query
-from segjob.records import SourceSpec
+from segjob.records.source import SourceSpec
 
 # Bad values and writing are data errors elsewhere; here they can only come from the text of the configuration.
 NO_ROW_WAS_READ = ("22", "25006")

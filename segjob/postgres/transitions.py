@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, delete, insert, select
 
 from segjob.postgres.tables import transition
-from segjob.records import Comparison, Transition
+from segjob.records.comparison import Comparison, Transition
 
 
 def store_transitions(connection: Connection, segmentation: str, before: int, after: int, found: Comparison) -> None:

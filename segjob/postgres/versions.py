@@ -13,7 +13,8 @@ from segjob.postgres.columns import as_identifier
 from segjob.postgres.gates import load_gates
 from segjob.postgres.listing import no_version
 from segjob.postgres.tables import centroid, feature_profile, model, published, sample_row, segment, version
-from segjob.records import Centroid, Model, ModelColumn, SampleRow, Score, Segment, Stage, Version
+from segjob.records.model import Model, ModelColumn
+from segjob.records.version import Centroid, SampleRow, Score, Segment, Stage, Version
 
 
 @dataclass(frozen=True)

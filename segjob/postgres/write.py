@@ -20,7 +20,8 @@ from segjob.postgres.encoding import Column
 from segjob.postgres.queries import Names, driver_query, query, quote, sql
 from segjob.postgres.sending import Rows, end_sessions, open_writer, send
 from segjob.postgres.tables import version
-from segjob.records import KeyColumn, Labels
+from segjob.records.model import Labels
+from segjob.records.source import KeyColumn
 
 LABEL_COLUMNS = ("distance", "segment_id", "runner_up_segment_id", "simplified_silhouette", "carried_segment_id")
 UNLABELLED_COLUMNS = ("excluded_by",)

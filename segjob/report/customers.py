@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from segjob.records import ModelColumn, SampleRow, Segment, Version
+from segjob.records.model import ModelColumn
+from segjob.records.version import SampleRow, Segment, Version
 from segjob.report.drawing import LEGEND, Figure, axis_layout, ink_on, plain, positions, segment_color, segment_title
 from segjob.report.projection import Axis, Projection, clustered_columns
 from segjob.report.wording import in_source_units, plot_text, written

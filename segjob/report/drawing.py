@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from segjob.palette import color_of
-from segjob.records import Segment
+from segjob.records.version import Segment
 from segjob.report.projection import Axis
 from segjob.report.wording import date_text, plot_text
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segjob.palette import color_of
-from segjob.records import Candidate
+from segjob.records.version import Candidate
 from segjob.report.drawing import Figure, plain
 from segjob.report.tables import Table
 from segjob.report.wording import Share, basis_text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from segjob.records import Segment, Version
+from segjob.records.version import Segment, Version
 from segjob.report.projection import clustered_columns
 from segjob.report.tables import Table, difference, heading
 from segjob.report.wording import NONE, Share, number

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from segjob.records import Segment, Version
+from segjob.records.version import Segment, Version
 from segjob.report.drawing import Figure, ink_on, plain, segment_axis, segment_color, segment_title
 from segjob.report.projection import clustered_columns
 from segjob.report.wording import Share, in_source_units, number, plot_text, written

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from segjob.records import Comparison, Segment, Transition, Version
+from segjob.records.comparison import Comparison, Transition
+from segjob.records.version import Segment, Version
 from segjob.report.drawing import Figure, plain, segment_color, segment_title
 from segjob.report.tables import Table, heading
 

@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from segjob import __version__
 from segjob.errors import ConfigurationError, TryAgain
-from segjob.records import Candidate, Version
+from segjob.records.version import Candidate, Version
 from segjob.report.moved import Flow
 from segjob.report.sections import counted, key_figures, making, sections
 from segjob.report.wording import moment, written

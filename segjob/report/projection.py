@@ -7,7 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from segjob.records import ModelColumn, SampleRow, Version
+from segjob.records.model import ModelColumn
+from segjob.records.version import SampleRow, Version
 from segjob.report.wording import Cell, Share, in_source_units, written
 
 AxisKind = Literal["linear", "log", "date"]

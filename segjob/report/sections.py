@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from segjob.records import Candidate, Score, Version
+from segjob.records.version import Candidate, Score, Version
 from segjob.report import customers, elbow, explanation, figures, moved, tables
 from segjob.report.drawing import Figure
 from segjob.report.moved import Flow

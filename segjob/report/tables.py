@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from segjob.descent import descent
-from segjob.records import Centroid, ModelColumn, Segment, Version
+from segjob.records.model import ModelColumn
+from segjob.records.version import Centroid, Segment, Version
 from segjob.report.customers import members
 from segjob.report.figures import silhouettes_by_segment
 from segjob.report.projection import Axis, Projection, clustered_columns

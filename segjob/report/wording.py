@@ -10,7 +10,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from segjob.records import ModelColumn, Score
+from segjob.records.model import ModelColumn
+from segjob.records.version import Score
 
 NONE = "–"
 DIGITS = 4

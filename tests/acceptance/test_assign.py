@@ -20,7 +20,7 @@ from segjob.postgres.read import read_plain
 from segjob.postgres.snapshot import hold
 from segjob.postgres.source import describe
 from segjob.postgres.versions import load_version
-from segjob.records import FeatureSpec, SourceSpec
+from segjob.records.source import FeatureSpec, SourceSpec
 from segjob.shipped import sql_dir
 from segjob.shop import create_shop
 from tests.markdown import page

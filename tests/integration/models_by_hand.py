@@ -16,7 +16,9 @@ from segjob.postgres.connect import Database
 from segjob.postgres.migrate import Grants, migrate
 from segjob.postgres.shapes import Shape
 from segjob.postgres.versions import store_model, store_version
-from segjob.records import FeatureColumn, KeyColumn, Model, ModelColumn, Version
+from segjob.records.model import Model, ModelColumn
+from segjob.records.source import FeatureColumn, KeyColumn
+from segjob.records.version import Version
 from tests.unit.report.records_by_hand import fitted
 
 KEY = (KeyColumn("id", "integer", "integer"),)

@@ -14,7 +14,8 @@ from segjob.postgres.migrate import Grants, migrate
 from segjob.postgres.queries import Names, quote
 from segjob.postgres.shapes import Shape
 from segjob.postgres.write import Part, completing, fill_part, new_part
-from segjob.records import FeatureColumn, KeyColumn, Labels
+from segjob.records.model import Labels
+from segjob.records.source import FeatureColumn, KeyColumn
 
 Batches = Iterator[tuple[pa.RecordBatch, Labels]]
 

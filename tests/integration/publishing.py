@@ -18,7 +18,7 @@ from segjob.postgres.queries import Names
 from segjob.postgres.shapes import Shape
 from segjob.postgres.tables import segment, version
 from segjob.postgres.write import Part
-from segjob.records import FeatureColumn, KeyColumn
+from segjob.records.source import FeatureColumn, KeyColumn
 
 Segments = Mapping[int, int | None]
 

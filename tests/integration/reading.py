@@ -17,7 +17,7 @@ from segjob.postgres.libpq import LibpqWire
 from segjob.postgres.read import read_bulk, read_plain
 from segjob.postgres.snapshot import hold
 from segjob.postgres.source import describe
-from segjob.records import FeatureSpec, SourceSpec
+from segjob.records.source import FeatureSpec, SourceSpec
 
 Reader = Callable[..., Iterator[pa.RecordBatch]]
 

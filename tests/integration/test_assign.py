@@ -30,7 +30,9 @@ from segjob.postgres.columns import as_sql
 from segjob.postgres.connect import Database
 from segjob.postgres.expressions import feature_expression
 from segjob.postgres.migrate import Grants
-from segjob.records import Chunk, FeatureColumn, FeatureFamily, FeatureSpec, Model, ModelColumn
+from segjob.records.model import Model, ModelColumn
+from segjob.records.population import Chunk
+from segjob.records.source import FeatureColumn, FeatureFamily, FeatureSpec
 from tests.integration.models_by_hand import make_functions, model_of, plain, point_to, publish, store
 from tests.unit.clustering.conftest import customers, plan_of
 

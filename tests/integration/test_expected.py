@@ -15,7 +15,7 @@ from segjob.postgres.expected import Expected, expect
 from segjob.postgres.read import read_plain
 from segjob.postgres.snapshot import hold
 from segjob.postgres.source import describe
-from segjob.records import FeatureSpec, SourceSpec
+from segjob.records.source import FeatureSpec, SourceSpec
 
 TABLES = """
 CREATE TABLE public.big (id text PRIMARY KEY, n int NOT NULL, x float8, gender text);

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from segjob.postgres.moves import Moves, compare, drop_moves, write_moves
-from segjob.records import Transition
+from segjob.records.comparison import Transition
 from tests.integration.publishing import KEYS, Segments, Shop
 
 BEFORE: Segments = {1: 1, 2: 1, 3: 2, 4: 2, 5: None, 6: 3, 7: 3}

@@ -12,7 +12,7 @@ from segjob.postgres.connect import Database, Schemas
 from segjob.postgres.migrate import Grants, migrate
 from segjob.postgres.queries import Names, literal, quote, sql, statements
 from segjob.postgres.shapes import Shape
-from segjob.records import FeatureColumn, KeyColumn
+from segjob.records.source import FeatureColumn, KeyColumn
 
 SOURCES = sorted((Path(__file__).parents[2] / "segjob").rglob("*.py"))
 SHAPE = Shape("mall", (KeyColumn("id", "integer", "integer"),), (FeatureColumn("income", "integer", "number"),))

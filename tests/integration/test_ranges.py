@@ -20,7 +20,7 @@ from segjob.postgres.ranges import page_cuts, read_statements
 from segjob.postgres.read import read_bulk, read_plain
 from segjob.postgres.snapshot import Extent, hold
 from segjob.postgres.source import describe
-from segjob.records import FeatureSpec, SourceSpec
+from segjob.records.source import FeatureSpec, SourceSpec
 
 N_ROWS = 20_000
 SHOP = f"""

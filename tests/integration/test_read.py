@@ -15,7 +15,7 @@ from segjob.postgres import replies
 from segjob.postgres.columns import ReadPlan
 from segjob.postgres.connect import Database
 from segjob.postgres.read import read_bulk, read_plain
-from segjob.records import FeatureSpec, SourceSpec
+from segjob.records.source import FeatureSpec, SourceSpec
 from tests.integration.reading import READERS, all_of, plan, read_by_libpq, series
 
 # One row a line: what every type may hold. The first is ordinary, the last is nothing at all.

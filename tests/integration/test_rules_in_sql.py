@@ -22,7 +22,8 @@ from segjob.postgres.connect import Database
 from segjob.postgres.read import read_plain
 from segjob.postgres.snapshot import hold
 from segjob.postgres.source import describe
-from segjob.records import Chunk, FeatureSpec, Impute, SourceSpec
+from segjob.records.population import Chunk
+from segjob.records.source import FeatureSpec, Impute, SourceSpec
 from tests.unit.clustering.conftest import ListPopulation
 
 AMOUNT, GENDER = 'Betrag "in" €', "Пол"

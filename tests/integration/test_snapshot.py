@@ -15,7 +15,7 @@ from segjob.postgres.connect import Database
 from segjob.postgres.read import read_plain
 from segjob.postgres.snapshot import Relation, hold
 from segjob.postgres.source import describe
-from segjob.records import FeatureSpec, SourceSpec
+from segjob.records.source import FeatureSpec, SourceSpec
 from tests.waiting import wait_until
 
 SHOP = """

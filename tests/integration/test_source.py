@@ -15,7 +15,7 @@ from segjob.errors import ConfigurationError, NotPermitted
 from segjob.postgres.columns import Description, ReadPlan, as_sql, plan_read, verbatim
 from segjob.postgres.connect import Database
 from segjob.postgres.source import describe
-from segjob.records import FeatureColumn, FeatureSpec, KeyColumn, SourceSpec
+from segjob.records.source import FeatureColumn, FeatureSpec, KeyColumn, SourceSpec
 
 CUSTOMERS = """
 CREATE SCHEMA sales;

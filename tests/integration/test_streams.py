@@ -23,7 +23,7 @@ from segjob.postgres.snapshot import hold
 from segjob.postgres.source import describe
 from segjob.postgres.streams import open_wire
 from segjob.postgres.wire import SocketWire, Wire
-from segjob.records import FeatureSpec, SourceSpec
+from segjob.records.source import FeatureSpec, SourceSpec
 from tests.integration.reading import reading_threads, sessions
 from tests.waiting import wait_until
 

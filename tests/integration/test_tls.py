@@ -26,7 +26,7 @@ from segjob.postgres.read import read_bulk, read_plain
 from segjob.postgres.snapshot import hold
 from segjob.postgres.source import describe
 from segjob.postgres.tls import TlsWire
-from segjob.records import FeatureSpec, SourceSpec
+from segjob.records.source import FeatureSpec, SourceSpec
 from tests.waiting import wait_until
 
 N_ROWS = 60_000

@@ -14,7 +14,8 @@ from segjob.postgres import write
 from segjob.postgres.connect import Database
 from segjob.postgres.publish import attach
 from segjob.postgres.write import Part, new_part
-from segjob.records import KeyColumn, Labels
+from segjob.records.model import Labels
+from segjob.records.source import KeyColumn
 from tests.integration.parts import BIGINT, CHUNK, Batches, chunks, labels, load_part, new, sessions, stored
 from tests.waiting import wait_until
 

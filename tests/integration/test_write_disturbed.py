@@ -16,7 +16,7 @@ from segjob.errors import DatabaseUnavailable, DataError, InternalError, SegjobE
 from segjob.postgres import sending, write
 from segjob.postgres.connect import Database
 from segjob.postgres.write import Part, completing, drop_orphans, fill_part, new_part
-from segjob.records import KeyColumn
+from segjob.records.source import KeyColumn
 from tests.integration.parts import CHUNK, Batches, chunks, labels, leftovers, load_part, new, sessions, stored
 from tests.waiting import wait_until
 

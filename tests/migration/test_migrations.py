@@ -18,7 +18,7 @@ from segjob.postgres import tables
 from segjob.postgres.connect import Database, Schemas
 from segjob.postgres.migrate import Grants, migrate, migration_sql
 from segjob.postgres.shapes import REVISION, Shape, check_up_to_date
-from segjob.records import FeatureColumn, KeyColumn
+from segjob.records.source import FeatureColumn, KeyColumn
 from segjob.shipped import migrations_dir
 
 MALL = Shape(

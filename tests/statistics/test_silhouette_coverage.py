@@ -16,7 +16,7 @@ import torch
 from segjob.clustering import silhouette as module
 from segjob.clustering.nearest import as_rows, assign
 from segjob.clustering.silhouette import Silhouette, silhouette
-from segjob.records import Score
+from segjob.records.version import Score
 
 N_SALTS = 1_000
 LEAST_COVERAGE = 0.93

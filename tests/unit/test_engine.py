@@ -13,7 +13,7 @@ from segjob.engine.chunks import decode_chunk, decode_matrix, matrix_batch, matr
 from segjob.engine.local import LocalPopulation, chunks_at_once, zip_populations
 from segjob.engine.spool import Budget, Spool
 from segjob.errors import InternalError
-from segjob.records import Population
+from segjob.records.population import Population
 
 PLENTY = 2**30
 SCHEMA = pa.schema(

@@ -10,7 +10,7 @@ import pytest
 from segjob.config.segmentation import Gate, Gates
 from segjob.job.gates import Measured, evaluate, measure, refusals, refused, volume_change, warnings
 from segjob.postgres.gates import Basis
-from segjob.records import Version
+from segjob.records.version import Version
 from tests.unit.report.records_by_hand import shop_version
 
 OFF: dict[str, Any] = dict.fromkeys(Gates.model_fields)

@@ -20,7 +20,9 @@ from segjob.clustering.sample import SampleRows
 from segjob.clustering.silhouette import Silhouette, silhouette
 from segjob.clustering.summary import SegmentSummary
 from segjob.clustering.survey import Survey, survey_chunk
-from segjob.records import Chunk, FeatureFamily, FeatureSpec, Labels
+from segjob.records.model import Labels
+from segjob.records.population import Chunk
+from segjob.records.source import FeatureFamily, FeatureSpec
 
 C = TypeVar("C")
 

@@ -19,7 +19,7 @@ from segjob.clustering.paired_silhouettes import PairedSilhouettes, evaluate, pa
 from segjob.clustering.separation import lie_apart
 from segjob.clustering.stability import stability
 from segjob.errors import DataError
-from segjob.records import Candidate, Score
+from segjob.records.version import Candidate, Score
 from tests.unit.clustering.conftest import ListPopulation, blobs
 
 UNIT = 2.0**-10

@@ -14,7 +14,9 @@ from segjob.clustering.labels import nearest_two
 from segjob.clustering.model_features import answers_for
 from segjob.clustering.plan import FeaturePlan, plan_features
 from segjob.clustering.survey import survey_chunk
-from segjob.records import Chunk, FeatureFamily, FeatureSpec, Model
+from segjob.records.model import Model
+from segjob.records.population import Chunk
+from segjob.records.source import FeatureFamily, FeatureSpec
 from tests.unit.clustering.conftest import ListPopulation, customers, cut, rows_of
 
 SPECS = (

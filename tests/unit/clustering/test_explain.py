@@ -8,7 +8,8 @@ import pytest
 from segjob.clustering.explain import differences, with_differences
 from segjob.clustering.names import segment_names, words_of
 from segjob.clustering.profile import centroids
-from segjob.records import FeatureFamily, FeatureSpec, ModelColumn, Scale
+from segjob.records.model import ModelColumn
+from segjob.records.source import FeatureFamily, FeatureSpec, Scale
 from tests.unit.clustering.conftest import Segmented, blobs, customers, segment
 from tests.unit.clustering.test_whole_way import MALL, mall
 

@@ -23,7 +23,8 @@ from segjob.clustering.features import (
     split_excluded,
 )
 from segjob.clustering.grid import LIMIT, exact_sum, smallest_exponent, unit_of
-from segjob.records import OTHER, FeatureSpec, ModelColumn
+from segjob.records.model import OTHER, ModelColumn
+from segjob.records.source import FeatureSpec
 from tests.unit.clustering.conftest import customers, plan_of
 
 above_minus_one = st.floats(-1, 1e300, exclude_min=True, allow_subnormal=True)

@@ -13,7 +13,9 @@ from segjob.clustering.features import scale, transform
 from segjob.clustering.grid import LIMIT
 from segjob.clustering.moments import Moments
 from segjob.errors import ConfigurationError, DataError
-from segjob.records import Chunk, FeatureSpec, ModelColumn
+from segjob.records.model import ModelColumn
+from segjob.records.population import Chunk
+from segjob.records.source import FeatureSpec
 from tests.unit.clustering.conftest import ListPopulation, customers, cut, plan_of, rows_of, survey_of
 
 NAN = float("nan")

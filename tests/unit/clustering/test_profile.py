@@ -14,7 +14,7 @@ from segjob.clustering.agreement import adjusted_rand_index
 from segjob.clustering.profile import centroids, column_means, sample_rows, segment_medians
 from segjob.clustering.scores import calinski_harabasz, davies_bouldin, spreads_about_centers
 from segjob.clustering.summary import segment_sums
-from segjob.records import FeatureSpec
+from segjob.records.source import FeatureSpec
 from tests.unit.clustering.conftest import Segmented, blobs, customers, cut, plain, rows_of, segment
 
 NAN = float("nan")

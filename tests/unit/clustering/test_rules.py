@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from segjob.clustering.literals import literal, quote_identifier, quote_literal
 from segjob.clustering.rules import MeasuredRule, learn_rules, measured_rules, rule_counts
 from segjob.clustering.thresholds import find_thresholds, roundest_date, roundest_moment, roundest_number
-from segjob.records import Chunk, FeatureSpec
+from segjob.records.population import Chunk
+from segjob.records.source import FeatureSpec
 from tests.unit.clustering.conftest import blobs, customers, cut, plan_of, segment
 from tests.unit.clustering.test_whole_way import MALL, mall
 

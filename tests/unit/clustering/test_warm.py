@@ -13,7 +13,8 @@ from segjob.clustering.kmeans import Fit, fit
 from segjob.clustering.nearest import Tally
 from segjob.clustering.passes import Placed, Settled
 from segjob.clustering.warm import warm_centers
-from segjob.records import FeatureSpec, Model
+from segjob.records.model import Model
+from segjob.records.source import FeatureSpec
 from tests.unit.clustering.conftest import ListPopulation, blobs, customers, on_grid, plan_of
 
 

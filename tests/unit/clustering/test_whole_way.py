@@ -17,7 +17,8 @@ from sklearn.metrics import silhouette_score
 from segjob.clustering.agreement import adjusted_rand_index
 from segjob.clustering.features import grid_matrix
 from segjob.clustering.labels import label
-from segjob.records import Chunk, FeatureSpec
+from segjob.records.population import Chunk
+from segjob.records.source import FeatureSpec
 from tests.unit.clustering.conftest import Segmented, blobs, customers, cut, plain, rows_of, segment
 
 ROOT = Path(__file__).parents[3]

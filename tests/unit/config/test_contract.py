@@ -16,7 +16,7 @@ import yaml
 from segjob.config import config_schema
 from segjob.config.rules import NOT_YET
 from segjob.config.segmentation import ClusterRange, Gate, Gates
-from segjob.records import FeatureSpec, SourceSpec
+from segjob.records.source import FeatureSpec, SourceSpec
 from tests.unit.config.conftest import Project, shop
 
 EXAMPLE = """\

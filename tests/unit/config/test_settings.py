@@ -14,7 +14,7 @@ import pytest
 from segjob.config import load, resources
 from segjob.config.segmentation import Segmentation
 from segjob.errors import ConfigurationError, InternalError
-from segjob.records import FeatureSpec, SourceSpec
+from segjob.records.source import FeatureSpec, SourceSpec
 from tests.unit.config.conftest import Project, shop
 
 

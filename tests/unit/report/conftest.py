@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from segjob.records import Version
+from segjob.records.version import Version
 from segjob.report import render
 from tests.unit.report.pages import Page, read_page
 from tests.unit.report.records_by_hand import mall_version, shop_version

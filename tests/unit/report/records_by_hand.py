@@ -15,7 +15,8 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score, silhouette_samples
 
 from segjob.palette import color_of
-from segjob.records import Centroid, Model, ModelColumn, SampleRow, Score, Segment, Stage, Version
+from segjob.records.model import Model, ModelColumn
+from segjob.records.version import Centroid, SampleRow, Score, Segment, Stage, Version
 
 SQUARED = "squared euclidean"
 HOSTILE = "<script>alert('1')</script>\"><img src=x onerror=alert(2)> & %{x} $a$"

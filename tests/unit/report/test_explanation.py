@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from segjob.records import Version
+from segjob.records.version import Version
 from segjob.report import render
 from segjob.report.explanation import apart_text, rules_table
 from segjob.report.tables import difference_matrix

@@ -10,7 +10,8 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from segjob.records import ModelColumn, Score, Version
+from segjob.records.model import ModelColumn
+from segjob.records.version import Score, Version
 from segjob.report import Candidate
 from segjob.report.drawing import ink_on, segment_title
 from segjob.report.figures import silhouettes

@@ -8,7 +8,8 @@ from itertools import pairwise
 import plotly.graph_objects as go
 import pytest
 
-from segjob.records import Comparison, Transition, Version
+from segjob.records.comparison import Comparison, Transition
+from segjob.records.version import Version
 from segjob.report import render
 from segjob.report.drawing import segment_color, segment_title
 from segjob.report.moved import Flow, flow_figure, flow_table

@@ -14,7 +14,7 @@ import pytest
 
 from segjob.errors import ConfigurationError
 from segjob.palette import color_of
-from segjob.records import Score, Version
+from segjob.records.version import Score, Version
 from segjob.report import Candidate, render
 from tests.unit.report.pages import Element, Page, read_page
 from tests.unit.report.records_by_hand import HOSTILE

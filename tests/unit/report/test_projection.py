@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.decomposition import PCA
 
-from segjob.records import Version
+from segjob.records.version import Version
 from segjob.report.projection import principal_components, project
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from segjob.records import Version
+from segjob.records.version import Version
 from segjob.report import tables
 from segjob.report.projection import project
 from segjob.report.wording import Day

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segjob.records import ModelColumn
+from segjob.records.model import ModelColumn
 from segjob.report.wording import Day, Instant, Share, in_source_units, number, plot_text, written
 
 
