@@ -32,6 +32,7 @@ RUNTIME := $(VENV)/runtime.stamp
 DEVELOPMENT := $(VENV)/development.stamp
 BENCHMARKS := $(VENV)/benchmarks.stamp
 ON_ALL_CORES := -n auto --dist worksteal
+OF_ANY_LENGTH := -m 'long or not long'
 WITH_A_SERVER := tests/integration tests/migration
 OWN_CHOICE := env -u SEGJOB_TEST_DATABASE_URL -u SEGJOB_TEST_PG_BIN -u SEGJOB_TEST_BUNDLED_VERSION -u SEGJOB_TEST_CONTAINERS
 INSTALLED_SERVERS := $(patsubst %/postgres,SEGJOB_TEST_PG_BIN=%,$(wildcard /usr/lib/postgresql/1[4-8]/bin/postgres))
@@ -50,8 +51,12 @@ demo: $(RUNTIME)  ## a small shop in the bundled Postgres, segmented, with SQL t
 	$(BIN)/segjob demo
 
 .PHONY: test
-test: lint types  ## everything: lint, types, import rules and all tests
+test: lint types  ## lint, types, import rules and the tests, but for the long ones
 	$(BIN)/pytest $(ON_ALL_CORES)
+
+.PHONY: test-long
+test-long: $(DEVELOPMENT)  ## the tests that take their time: years of runs, searches of every file, everything beside everything
+	$(BIN)/pytest $(ON_ALL_CORES) -m long
 
 .PHONY: lint
 lint: $(DEVELOPMENT)  ## style, format and who may import whom
@@ -67,7 +72,7 @@ types: $(DEVELOPMENT)  ## mypy, strict
 test-matrix: $(DEVELOPMENT)  ## what needs a server, on every version of Postgres at hand
 	@for server in $(SERVERS); do \
 	    echo "== $$server"; \
-	    $(OWN_CHOICE) $$server $(BIN)/pytest -q $(ON_ALL_CORES) $(WITH_A_SERVER) || failed="$$failed $$server"; \
+	    $(OWN_CHOICE) $$server $(BIN)/pytest -q $(ON_ALL_CORES) $(OF_ANY_LENGTH) $(WITH_A_SERVER) || failed="$$failed $$server"; \
 	done; \
 	[ -z "$$failed" ] || { echo "failed on:$$failed"; exit 1; }
 
@@ -77,7 +82,7 @@ test-statistics: $(DEVELOPMENT)  ## what has to hold over many draws: coverage o
 
 .PHONY: test-containers
 test-containers: $(DEVELOPMENT)  ## the same on SEGJOB_TEST_POSTGRES_IMAGE, through testcontainers
-	$(OWN_CHOICE) SEGJOB_TEST_CONTAINERS=1 $(BIN)/pytest -q $(WITH_A_SERVER)
+	$(OWN_CHOICE) SEGJOB_TEST_CONTAINERS=1 $(BIN)/pytest -q $(OF_ANY_LENGTH) $(WITH_A_SERVER)
 
 .PHONY: test-image
 test-image: $(DEVELOPMENT)  ## the image and the compose file, on a Docker engine; SEGJOB_BASE_IMAGE and DOCKER_ARGS may be set

@@ -25,6 +25,8 @@ from segjob.shipped import sql_dir
 from segjob.shop import create_shop
 from tests.markdown import page
 
+pytestmark = pytest.mark.long
+
 Succeed = Callable[..., str]
 ROWS = 5_000
 

@@ -12,6 +12,8 @@ import pytest
 
 from tests.acceptance.conftest import MALL, Segjob
 
+pytestmark = pytest.mark.long
+
 Succeed = Callable[..., str]
 Document = Callable[..., Any]
 STORED = """

@@ -20,6 +20,8 @@ from tests.acceptance.conftest import write_configuration
 from tests.command import run_segjob
 from tests.servers import fresh_database
 
+pytestmark = pytest.mark.long
+
 EXAMPLES = sorted((sql_dir() / "examples").glob("*.sql"))
 Row = dict[str, Any]
 

@@ -25,6 +25,8 @@ from tests import servers
 from tests.acceptance.conftest import write_configuration
 from tests.command import run_segjob
 
+pytestmark = pytest.mark.long
+
 Segjob = Callable[..., "subprocess.CompletedProcess[str]"]
 Document = Callable[..., Any]
 

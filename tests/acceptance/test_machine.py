@@ -34,6 +34,8 @@ CROWDED = """
 import os, types
 os.statvfs = lambda path: types.SimpleNamespace(f_bavail=10, f_frsize=4096, f_blocks=1000)
 from segjob.cli import main
+
+pytestmark = pytest.mark.long
 main()
 """
 

@@ -10,6 +10,8 @@ import pytest
 
 from tests import servers
 
+pytestmark = pytest.mark.long
+
 Document = Callable[..., Any]
 
 

@@ -14,6 +14,8 @@ from tests import servers
 from tests.acceptance.conftest import write_configuration
 from tests.command import run_segjob
 
+pytestmark = pytest.mark.long
+
 N_KINDS = 10_000
 CUSTOMERS = f"""
 CREATE TABLE public.customer AS

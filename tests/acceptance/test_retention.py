@@ -22,6 +22,8 @@ from tests import servers
 from tests.acceptance.conftest import MALL, write_configuration
 from tests.command import run_segjob
 
+pytestmark = pytest.mark.long
+
 Segjob = Callable[..., "subprocess.CompletedProcess[str]"]
 Document = Callable[..., Any]
 FEW = {**MALL, "keep_versions": 1}

@@ -16,6 +16,8 @@ from tests import servers
 from tests.acceptance.conftest import MALL
 from tests.acceptance.drifting_shop import BIRTH, CREATE, DEATH, MERGER, SMALL, SPLIT, Month, fill, months
 
+pytestmark = pytest.mark.long
+
 Configure = Callable[..., Path]
 Document = Callable[..., Any]
 Succeed = Callable[..., str]

@@ -11,6 +11,8 @@ import pytest
 
 from segjob.config.rules import SHARED_OBJECTS
 
+pytestmark = pytest.mark.long
+
 Succeed = Callable[..., str]
 Document = Callable[..., Any]
 Configure = Callable[..., Path]

@@ -19,6 +19,8 @@ from segjob.postgres.runs import finish_run
 from tests.acceptance.conftest import MALL
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.long
+
 SLOW = {
     "query": "SELECT *, pg_sleep(0.2) FROM public.mall_customer",
     "key": "customer_id",

@@ -36,6 +36,8 @@ from segjob.records.source import FeatureColumn, FeatureFamily, FeatureSpec
 from tests.integration.models_by_hand import make_functions, model_of, plain, point_to, publish, store
 from tests.unit.clustering.conftest import customers, plan_of
 
+pytestmark = pytest.mark.long
+
 DOUBLE = FeatureColumn("x", "double precision", "number")
 TEXT = FeatureColumn("gender", "text", "text")
 NO_KEYS = pa.RecordBatch.from_arrays([], names=[])

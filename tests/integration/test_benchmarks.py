@@ -13,6 +13,8 @@ import pytest
 from benchmarks.contenders import CONTENDERS
 from benchmarks.customers import KEYS, Customers, change, make
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -14,6 +14,8 @@ import pytest
 from segjob.postgres import history
 from tests.integration.publishing import Segments, Shop, key_text
 
+pytestmark = pytest.mark.long
+
 Seen = Mapping[str, tuple[int, str]]
 """Segment and its name by customer."""
 

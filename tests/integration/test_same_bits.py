@@ -44,6 +44,8 @@ from segjob.postgres.read import read_plain
 from segjob.postgres.snapshot import Snapshot
 from segjob.progress import Progress
 
+pytestmark = pytest.mark.long
+
 Batches = Generator[pa.RecordBatch, None, None]
 
 N_ROWS = 6_000
@@ -81,7 +83,7 @@ FEATURES: list[Any] = [
 SEGMENTATION: dict[str, Any] = {"source": "public.customer", "key": "id", "features": FEATURES, "seed": 7}
 
 NAMES = ("c", "chosen")
-STORED = ("version", "segment", "feature_profile", "centroid", "sample_row", "gate")
+STORED = ("version", "model", "segment", "feature_profile", "centroid", "sample_row", "gate")
 OF_THE_RUN = "{version_id,parent_version_id,from_version_id,to_version_id,run_id,created_at,published_at,data_as_of}"
 
 
