@@ -7,6 +7,7 @@
     python -m benchmarks first-query --rows 1000000
     python -m benchmarks history --rows 5000000
     python -m benchmarks assign
+    python -m benchmarks score
 
 The bundled Postgres runs with its default settings in a temporary directory; nothing is left behind. Besides, there are
 `python -m benchmarks.memory` and `python -m benchmarks.startup`.
@@ -31,6 +32,7 @@ from benchmarks.phases import print_phases
 from benchmarks.printing import machine, print_comparison
 from benchmarks.promises import PROMISES, measure_promises
 from benchmarks.rounds import Comparison, compare
+from benchmarks.score import print_score
 from benchmarks.server import Server, scratch_server
 
 PANDAS_ROWS = 1_000_000
@@ -77,6 +79,9 @@ def parser() -> argparse.ArgumentParser:
     assign = suites.add_parser("assign", help="what a call of the model in SQL costs")
     assign.set_defaults(suite=call_assign)
     add_table_options(assign, rows=1_000_000, features=8)
+    score = suites.add_parser("score", help="what `segjob score` costs when few customers changed")
+    score.set_defaults(suite=score_few)
+    add_table_options(score, rows=1_000_000)
     for suite in suites.choices.values():
         add_common_options(suite)
     return top
@@ -131,6 +136,11 @@ def ask_first(server: Server, wanted: argparse.Namespace) -> Sequence[Comparison
 
 def keep_history(server: Server, wanted: argparse.Namespace) -> Sequence[Comparison]:
     print_history(server, wanted.rows, wanted.times)
+    return []
+
+
+def score_few(server: Server, wanted: argparse.Namespace) -> Sequence[Comparison]:
+    print_score(ground_of(server, wanted), wanted.times)
     return []
 
 

@@ -11,7 +11,6 @@ import numpy as np
 from segjob.clustering.alignment import Match
 from segjob.clustering.drift import far_bounds
 from segjob.clustering.explain import differences, with_differences
-from segjob.clustering.labels import nearest_two
 from segjob.clustering.names import segment_names
 from segjob.clustering.profile import centroids, sample_rows, segment_medians
 from segjob.clustering.rules import MeasuredRule, RuleCounts, measured_rules
@@ -79,8 +78,8 @@ def build_version(task: Task, identity: Identity, customers: Customers, fitted: 
         stages=fitted.fit.stages,
         model=Model(plan.columns, plan.grid_exponent, ids, centers),
         segments=with_far_bounds(
-            task,
             fitted,
+            scored.index,
             segments(
                 task.segmentation,
                 ids,
@@ -98,11 +97,16 @@ def build_version(task: Task, identity: Identity, customers: Customers, fitted: 
     )
 
 
-def with_far_bounds(task: Task, fitted: Fitted, found: tuple[Segment, ...]) -> tuple[Segment, ...]:
-    """The segments with the distance from which on a customer is far from their centre, for the drift."""
-    prepared = fitted.prepared
-    nearest = nearest_two(fitted.fit.centers, prepared.sample, task.device)
-    bounds = far_bounds(np.sqrt(nearest.squared) * prepared.plan.unit, nearest.index, len(found))
+def with_far_bounds(fitted: Fitted, index: np.ndarray, found: tuple[Segment, ...]) -> tuple[Segment, ...]:
+    """The segments with the distance from which on a customer is far from their centre, for the drift.
+
+    Parameters
+    ----------
+    index : of each customer of the sample, the position of the segment
+    """
+    steps = fitted.prepared.sample - fitted.fit.centers[index]
+    distances = np.sqrt(np.einsum("nd,nd->n", steps, steps)) * fitted.prepared.plan.unit
+    bounds = far_bounds(distances, index, len(found))
     return tuple(replace(one, distance_p99=bound) for one, bound in zip(found, bounds, strict=True))
 
 
