@@ -21,8 +21,7 @@ import torch
 from torch import Tensor
 
 from segjob.clustering.grid import LIMIT
-from segjob.clustering.nearest import as_rows, center_scores, resolve_device, row_blocks, squared_norms
-from segjob.clustering.summary import segment_sums
+from segjob.clustering.nearest import as_rows, center_scores, memberships, resolve_device, row_blocks, squared_norms
 from segjob.records.version import Score
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
 METHOD = "squared euclidean"
 STEPS = 2.0**36  # to one: a block of 2**16 rows then sums silhouettes exactly in float64
+HALF = 2**26
 EXACT_BITS = 52
 
 
@@ -99,6 +99,7 @@ class SquaredPass:
         self._at_near = -(self._near * self._offsets).sum(1)[:, None]
         self._halves = self._on_device(counts / (2.0 * scale))
         self._squares = self._on_device(np.where(summary.counts > 0, squares, np.inf))
+        self._own_squares = self._on_device(np.where(summary.counts > 0, squares, 0.0))
         self._moved = self._on_device(np.square(offsets * scale / counts[:, None]).sum(axis=1))
         self._unbiased = self._on_device(np.where(counts > 1, counts / np.maximum(counts - 1, 1), 0.0))
 
@@ -107,39 +108,35 @@ class SquaredPass:
 
     def __call__(self, matrix: np.ndarray) -> SquaredTotals:
         n_clusters = len(self._centers)
-        totals = SquaredTotals(np.zeros(n_clusters, np.int64), *(np.full(n_clusters, 0, object) for _ in range(2)))
+        totals = torch.zeros(n_clusters, 4, dtype=torch.int64, device=self.device)
         for block in row_blocks(as_rows(matrix, self.device), n_clusters):
-            totals = totals.merge(self._sum_up(*(part.cpu().numpy() for part in self.silhouettes(block))))
-        return totals
-
-    def _sum_up(self, index: np.ndarray, silhouettes: np.ndarray, distances: np.ndarray) -> SquaredTotals:
-        n_clusters = len(self._centers)
-        steps = np.bincount(index, weights=np.rint(silhouettes * STEPS), minlength=n_clusters)
-        return SquaredTotals(
-            np.bincount(index, minlength=n_clusters),
-            steps.astype(np.int64).astype(object),
-            segment_sums(index, np.rint(distances * STEPS), n_clusters),
-        )
+            members, silhouettes, distances = self.silhouettes(block)
+            high, low = in_halves((distances * STEPS).round_())
+            steps = [torch.ones_like(silhouettes), (silhouettes * STEPS).round_(), high, low]
+            totals += (members @ torch.stack(steps, dim=1)).to(torch.int64)
+        counts, *sums = totals.cpu().numpy().T
+        of_silhouettes, of_high, of_low = (values.astype(object) for values in sums)
+        return SquaredTotals(counts, of_silhouettes, of_high * HALF + of_low)
 
     def silhouettes(self, block: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Of rows (b, d) float64: the segment, the silhouette, and the distance from the members' mean, (b,) each."""
-        index = center_scores(block, self._centers).min(dim=0).indices
+        """Of rows (b, d) float64: a 1 at their segment (k, b), the silhouettes, the distances from the members' mean."""
+        members = memberships(center_scores(block, self._centers)[None])[1][0]
         squared = center_scores(block, self._near).add_(squared_norms(block))  # |x - h|², (k, b)
         along = torch.addmm(self._at_near, self._offsets, block.T)  # n (x - h)(μ - h)
-        own_along = of_own(along, index) / self._halves[index]
-        own = of_own(squared, index) - own_along  # |x - μ|² - |μ - h|²
-        within = (own + self._squares[index]) * self._unbiased[index]
-        squared.sub_(along.div_(self._halves[:, None])).add_(self._squares[:, None])
-        between = squared.scatter_(0, index[None], torch.inf).amin(dim=0)
+        squared.sub_(along.div_(self._halves[:, None]))  # |x - μ|² - |μ - h|²
+        own, unbiased = (squared * members).sum(0), self._unbiased @ members
+        within = (own + self._own_squares @ members) * unbiased
+        between = squared.add_(self._squares[:, None]).masked_fill_(members > 0.0, torch.inf).amin(dim=0)
         larger = torch.maximum(within, between)
-        defined = (self._unbiased[index] > 0.0) & (larger > 0.0) & torch.isfinite(between)
+        defined = (unbiased > 0.0) & (larger > 0.0) & torch.isfinite(between)
         silhouettes = torch.where(defined, (between - within) / larger, 0.0)
-        return index, silhouettes, (own + self._moved[index]).clamp_(min=0.0).sqrt_()
+        return members, silhouettes, (own + self._moved @ members).clamp_(min=0.0).sqrt_()
 
 
-def of_own(values: Tensor, index: Tensor) -> Tensor:
-    """Of each column of (k, b) the element in the row of its segment."""
-    return values.gather(0, index[None])[0]
+def in_halves(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Whole numbers of up to 62 bits as multiples of 2**26 and what is left, whose sums float64 holds exactly."""
+    high = (values / HALF).floor_()
+    return high, values - high * HALF
 
 
 def customers(summary: SegmentSummary) -> np.ndarray:
