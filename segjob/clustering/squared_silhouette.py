@@ -119,7 +119,7 @@ class SquaredPass:
         return SquaredTotals(counts, of_silhouettes, of_high * HALF + of_low)
 
     def silhouettes(self, block: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Of rows (b, d) float64: a 1 at their segment (k, b), the silhouettes, the distances from the members' mean."""
+        """Of rows (b, d) float64: a 1 at their segment (k, b), the silhouettes, the distances from its mean."""
         members = memberships(center_scores(block, self._centers)[None])[1][0]
         squared = center_scores(block, self._near).add_(squared_norms(block))  # |x - h|², (k, b)
         along = torch.addmm(self._at_near, self._offsets, block.T)  # n (x - h)(μ - h)
