@@ -177,7 +177,8 @@ def labels_of(hashes: np.ndarray, parent: Parent, labels: Iterable[tuple[pa.Reco
     before = np.full(len(hashes), -1)
     for keys, segment_ids in labels:
         theirs = key_hashes(keys)
-        places = np.minimum(np.searchsorted(hashes, theirs), len(hashes) - 1)
-        shared = hashes[places] == theirs
-        before[places[shared]] = np.searchsorted(ids, segment_ids[shared])
+        near = np.flatnonzero(theirs <= hashes[-1])  # the sample is the smallest hashes: most lie beyond it
+        places = np.searchsorted(hashes, theirs[near])
+        shared = hashes[places] == theirs[near]
+        before[places[shared]] = np.searchsorted(ids, segment_ids[near[shared]])
     return before
