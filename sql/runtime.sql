@@ -89,7 +89,7 @@ SET lock_timeout = '500ms'
 
 -- name: move_pointer
 -- Compare and swap: only while the parent is still published, and only by a later run than the one that published it.
--- Time goes on even if the server's clock was set back: history has an order.
+-- Time goes on even if the server's clock was set back: history has an order, and `score` publishes without the pointer.
 INSERT INTO {private}.published AS p (segmentation, version_id, publication, published_at, run_id)
 SELECT :segmentation, CAST(:version_id AS integer), 1, clock_timestamp(), CAST(:run_id AS bigint)
 WHERE
@@ -99,7 +99,13 @@ ON CONFLICT (segmentation) DO UPDATE
 SET
     version_id = excluded.version_id,
     publication = p.publication + 1,
-    published_at = greatest(excluded.published_at, p.published_at + INTERVAL '1 microsecond'),
+    published_at = greatest(
+        excluded.published_at,
+        (
+            SELECT g.published_at FROM {private}.publication AS g
+            WHERE g.segmentation = p.segmentation AND g.publication = p.publication
+        ) + INTERVAL '1 microsecond'
+    ),
     run_id = excluded.run_id
 WHERE p.version_id = CAST(:parent_version_id AS integer) AND p.run_id < excluded.run_id
 RETURNING publication, published_at

@@ -37,7 +37,8 @@ WHERE
     AND NOT EXISTS (SELECT FROM {scored} AS s WHERE {s_is_p})
 
 -- name: create_changes
--- Whoever came, left, or has another label than before, down to the last bit.
+-- Whoever came, left, or has another label than before, down to the last bit. What the parent's model says counts only
+-- where it was asked again.
 DROP TABLE IF EXISTS {changes};
 CREATE UNLOGGED TABLE {changes} AS
 SELECT
@@ -50,11 +51,13 @@ SELECT
     a.runner_up_segment_id,
     a.simplified_silhouette,
     a.excluded_by,
+    a.carried_segment_id,
     a.version_id IS NOT NULL AS is_there
 FROM {before} AS b
 FULL JOIN {scored} AS a ON {same_key}
 WHERE
     (b.version_id IS NULL) <> (a.version_id IS NULL)
+    OR a.carried_segment_id <> b.carried_segment_id
     OR (b.segment_id, b.distance, b.runner_up_segment_id, b.simplified_silhouette, b.excluded_by)
     IS DISTINCT FROM (a.segment_id, a.distance, a.runner_up_segment_id, a.simplified_silhouette, a.excluded_by);
 ANALYZE {changes}
@@ -88,7 +91,8 @@ CROSS JOIN LATERAL (SELECT l.sign AS n_customers, CASE WHEN l.distance > s.dista
 GROUP BY s.segment_id
 
 -- name: apply_changes
--- Everything at once, for nobody may see half of it.
+-- Everything at once, for nobody may see half of it. What the parent's model said of the customer as it was is no longer
+-- true: it is replaced, or unknown.
 DELETE FROM {target} AS l USING {changes} AS c WHERE {l_is_c} AND NOT c.is_there;
 UPDATE {target} AS l
 SET
@@ -96,14 +100,17 @@ SET
     distance = c.distance,
     runner_up_segment_id = c.runner_up_segment_id,
     simplified_silhouette = c.simplified_silhouette,
-    excluded_by = c.excluded_by
+    excluded_by = c.excluded_by,
+    carried_segment_id = c.carried_segment_id
 FROM {changes} AS c
 WHERE {l_is_c} AND c.was_there AND c.is_there;
 INSERT INTO {target} (
-    {keys}, version_id, segment_id, distance, runner_up_segment_id, simplified_silhouette, excluded_by
+    {keys}, version_id, segment_id, distance, runner_up_segment_id, simplified_silhouette, excluded_by,
+    carried_segment_id
 )
 SELECT
-    {keys}, {version_id}, new_segment_id, distance, runner_up_segment_id, simplified_silhouette, excluded_by
+    {keys}, {version_id}, new_segment_id, distance, runner_up_segment_id, simplified_silhouette, excluded_by,
+    carried_segment_id
 FROM {changes}
 WHERE NOT was_there
 
@@ -116,8 +123,29 @@ INSERT INTO {touched} ({keys}) SELECT {keys} FROM {changes}
 DROP TABLE IF EXISTS {touched}
 
 -- name: next_publication
--- The pointer stays where it is: another publication of the same version.
-UPDATE {private}.published
-SET publication = publication + 1
-WHERE segmentation = :segmentation AND version_id = :version_id AND publication = :publication
-RETURNING publication, clock_timestamp() AS published_at
+-- The pointer stays where it is: another publication of the same version. Time goes on even if the server's clock was
+-- set back: history has an order.
+UPDATE {private}.published AS p
+SET publication = p.publication + 1
+FROM {private}.publication AS g
+WHERE
+    p.segmentation = :segmentation AND p.version_id = :version_id AND p.publication = :publication
+    AND g.segmentation = p.segmentation AND g.publication = p.publication
+RETURNING p.publication, greatest(clock_timestamp(), g.published_at + INTERVAL '1 microsecond') AS published_at
+
+-- name: same_publication
+-- The same comparison where nobody's segment changes; nobody moves the pointer until the transaction ends.
+SELECT p.publication
+FROM {private}.published AS p
+WHERE p.segmentation = :segmentation AND p.version_id = :version_id AND p.publication = :publication
+FOR SHARE
+
+-- name: labelled_under
+-- By which configuration the labels of a version were last brought up to date.
+SELECT r.config_hash
+FROM {private}.run AS r
+WHERE
+    r.segmentation = :segmentation AND r.version_id = :version_id
+    AND r.kind IN ('run', 'score') AND r.status IN ('succeeded', 'rejected')
+ORDER BY r.run_id DESC
+LIMIT 1

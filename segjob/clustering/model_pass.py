@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,11 +24,13 @@ class ModelPass:
     ----------
     specs : the features in the order in which the chunks have them; `answers_for` has said that they are the model's
     device : `auto`, `cpu` or `cuda`
+    parent : the model before, if it is to be asked as well; it has the same features
     """
 
     model: Model
     specs: tuple[FeatureSpec, ...]
     device: str = "auto"
+    parent: Model | None = None
 
     def __call__(self, chunk: Chunk) -> list[tuple[Chunk, Labels]]:
         """The chunk in pieces, each with its labels, so that what is computed on the way takes little memory."""
@@ -36,7 +38,13 @@ class ModelPass:
         return [(piece, self._labels(piece)) for piece in (part_of(chunk, block) for block in blocks)]
 
     def _labels(self, piece: Chunk) -> Labels:
-        model, rows = self.model, in_order(piece, self.specs, specs_of(self.model.columns))
+        labels = self._asked(self.model, piece)
+        if self.parent is None:
+            return labels
+        return replace(labels, carried_segment_id=self._asked(self.parent, piece).segment_id)
+
+    def _asked(self, model: Model, piece: Chunk) -> Labels:
+        rows = in_order(piece, self.specs, specs_of(model.columns))
         matrix = grid_matrix(
             model.columns, model.grid_exponent, rows.numbers, rows.categories, clamp=True, dtype=np.float32
         )

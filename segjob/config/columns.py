@@ -21,6 +21,10 @@ RESERVED_COLUMNS = {
         "publication",
         "piece",
         "carried_segment_id",
+        "new_segment_id",
+        "old_distance",
+        "was_there",
+        "is_there",
         "excluded_by",
     ),
 }

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from sqlalchemy import Connection
+
+from segjob.clustering.model_features import answers_for
 from segjob.job.recording import Record
 from segjob.job.relabelling import Asked, labelled, read_asked
 from segjob.job.task import Task
 from segjob.postgres.partial import only_those_in
 from segjob.postgres.scoring import Scored, apply_to_staged, has_touched
+from segjob.postgres.versions import load_version
 from segjob.postgres.write import Part
+from segjob.records.model import Model
 from segjob.records.version import Version
 
 
@@ -20,11 +25,21 @@ def catch_up(task: Task, part: Part, version: Version, record: Record) -> None:
     with task.database.begin() as connection:
         if not has_touched(connection, scored):
             return
+        parent = parent_model(connection, task, version)
     plan = only_those_in(task.plan, scored.names.scratch("touched"), scored.key_names)
-    asked = Asked(version.model, scored, plan)
+    asked = Asked(version.model, scored, plan, parent)
     spooled = read_asked(task, asked)
     with labelled(task, asked, spooled), task.database.begin() as connection:
         changes = apply_to_staged(connection, scored)
     if changes.n_touched:
         sentence = f"{changes.n_touched} customers whom `score` labelled meanwhile were labelled with the new model"
         record.warnings += task.warned([sentence])
+
+
+def parent_model(connection: Connection, task: Task, version: Version) -> Model | None:
+    """The model that tells whether their features moved them or the new model; None where it has other features."""
+    if version.parent_version_id is None:
+        return None
+    model = load_version(connection, task.name, version.parent_version_id).model
+    families = [column.family for column in task.plan.features]
+    return model if answers_for(model, task.segmentation.feature_specs(), families) else None

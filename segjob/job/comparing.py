@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from segjob.errors import SegjobError
 from segjob.postgres.connect import Database
-from segjob.postgres.history import keep_moves
+from segjob.postgres.history import keep_moves, keep_nothing
 from segjob.postgres.moves import Moves, drop_moves, write_moves
 from segjob.postgres.publish import pointer_of
 from segjob.postgres.write import Part, part_state
@@ -44,6 +44,8 @@ class Compared:
             return False
         if self.comparison.n_moved:
             keep_moves(database, self.moves, self.comparison.n_moved)
+        else:
+            keep_nothing(database, self.moves)
         return True
 
 

@@ -9,7 +9,8 @@ from itertools import chain
 
 import pyarrow as pa
 
-from segjob.job.customers import Spooled, read_rows
+from segjob.errors import DataError
+from segjob.job.customers import Spooled, empty_sentence, read_rows
 from segjob.job.task import Task
 from segjob.postgres.columns import ReadPlan
 from segjob.postgres.scoring import Scored, scored_table
@@ -26,11 +27,13 @@ class Asked:
     Attributes
     ----------
     plan : what is read; all of the source or a part of it
+    parent : the model before, if it is to be known what that says of them
     """
 
     model: Model
     scored: Scored
     plan: ReadPlan
+    parent: Model | None = None
 
 
 def read_asked(task: Task, asked: Asked) -> Spooled:
@@ -58,18 +61,18 @@ def labelled(task: Task, asked: Asked, spooled: Spooled) -> Iterator[None]:
 
 def write_labels(task: Task, asked: Asked, spooled: Spooled, phase: Phase) -> None:
     """Send the labels as they are computed, then build the key, which finds customers that are there twice."""
-    labels = labels_of(task, asked.model, spooled)
+    labels = labels_of(task, asked, spooled)
     streams = task.writing_streams
     fill_part(task.database, asked.scored, labels, spooled.unlabelled, spooled.n_rows, streams, phase.advance)
     with completing(task.database, asked.scored):
         pass
 
 
-def labels_of(task: Task, model: Model, spooled: Spooled) -> Iterator[tuple[pa.RecordBatch, Labels]]:
+def labels_of(task: Task, asked: Asked, spooled: Spooled) -> Iterator[tuple[pa.RecordBatch, Labels]]:
     from segjob.clustering.model_pass import ModelPass
     from segjob.clustering.nearest import one_thread_each
 
-    label = ModelPass(model, tuple(task.segmentation.feature_specs()), task.device)
+    label = ModelPass(asked.model, tuple(task.segmentation.feature_specs()), task.device, asked.parent)
     with one_thread_each():
         for piece, labels in chain.from_iterable(spooled.labelled.map(label)):
             yield piece.keys, labels
@@ -77,14 +80,27 @@ def labels_of(task: Task, model: Model, spooled: Spooled) -> Iterator[tuple[pa.R
 
 @contextmanager
 def listed(task: Task, scored: Scored, plan: ReadPlan) -> Iterator[None]:
-    """The keys of everybody in a table of their own, without labels, for as long as the block lasts."""
+    """The keys of everybody in a table of their own, without labels, for as long as the block lasts.
+
+    Raises
+    ------
+    DataError
+        There is nobody, or the key is not unique.
+    """
     with task.progress.phase("read") as phase:
         spooled, _ = task.spools.enter_context(read_rows(replace(task, plan=plan), phase, ()))
+    refuse_nobody(spooled)
     with scored_table(task.database, scored):
         fill_keys(task.database, scored, spooled.labelled.map(keys_of), spooled.n_rows)
         with completing(task.database, scored):
             pass
         yield
+
+
+def refuse_nobody(spooled: Spooled) -> None:
+    """A table that is just being loaded must not cost everyone their label."""
+    if not spooled.labelled.n_rows:
+        raise DataError(f"{empty_sentence(spooled.unlabelled.n_rows)}; nobody was labelled, and nobody lost a label")
 
 
 def keys_of(chunk: Chunk) -> pa.RecordBatch:

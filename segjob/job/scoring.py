@@ -3,34 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from segjob.clustering.drift import Drift, measure_drift
 from segjob.clustering.model_features import answers_for
-from segjob.errors import ConfigurationError, DataError
+from segjob.errors import ConfigurationError, SegjobError
 from segjob.job.customers import Spooled
+from segjob.job.publishing import analyze
 from segjob.job.recording import Record, recorded
-from segjob.job.relabelling import Asked, labelled, listed, read_asked
+from segjob.job.relabelling import Asked, labelled, listed, read_asked, refuse_nobody
 from segjob.job.run import load_torch
 from segjob.job.source import watermark_column
 from segjob.job.task import Order, Task, open_task
 from segjob.postgres.connect import Database
 from segjob.postgres.history import keep_moves
 from segjob.postgres.locks import hold_lock
-from segjob.postgres.moves import Moves
+from segjob.postgres.moves import Moves, drop_left_moves, drop_moves
 from segjob.postgres.partial import Watermark
-from segjob.postgres.publish import Pointer, overtaken, pointer_of
+from segjob.postgres.publish import Pointer, pointer_of
 from segjob.postgres.runs import start_run
 from segjob.postgres.scoring import (
+    DROP_SECONDS,
     Changes,
     Occupied,
     Scored,
     Scoring,
     count_unknown,
+    drop_left,
     find_changes,
+    labelled_under,
     make_changes,
     occupied,
+    outdated,
     write_moves_of_changes,
 )
 from segjob.postgres.versions import load_version
@@ -69,6 +75,7 @@ def score(
     with open_task(database, settings, name, Order(params), progress) as task, hold_lock(database, name, "score"):
         segmentation = task.segmentation
         with database.begin() as connection:
+            drop_left(connection, task.names)
             bound = {**segmentation.params, **params}
             record = Record(start_run(connection, name, "score", segmentation.config_hash(), bound))
         with recorded(database, record, progress):
@@ -77,15 +84,20 @@ def score(
 
 
 def execute(task: Task, record: Record) -> tuple[Version, Outcome]:
-    """Everything between the lock and the result."""
+    """Everything between the lock and the result.
+
+    What the watermark was is of use only if nothing of the configuration is another one since that changes labels.
+    """
     load_torch()
     with task.database.begin() as connection:
         version = load_version(connection, task.name)
         mark = watermark_column(connection, task.segmentation, task.order.params)
         highest = mark.highest(connection) if mark else None
+        before = labelled_under(connection, task.names, version.version_id)
     check_same_features(task, version)
     work = Work(task, version, record, highest)
-    outcome = score_recent(work, mark, version.watermark) if mark and version.watermark else None
+    since = mark.value_of(version.watermark) if mark and before == task.segmentation.config_hash() else None
+    outcome = score_recent(work, mark, since) if mark and since is not None else None
     return version, outcome or score_everyone(work)
 
 
@@ -107,8 +119,7 @@ def score_everyone(work: Work) -> Outcome:
     """Read all customers, and compare all labels."""
     asked = Asked(work.version.model, work.scored, work.task.plan)
     spooled = read(work, asked)
-    if not spooled.n_rows:
-        raise DataError("the source has no rows; nobody was labelled, and nobody lost a label")
+    refuse_nobody(spooled)
     with labelled(work.task, asked, spooled):
         return put_in_place(work, spooled, "all_labels")
 
@@ -157,6 +168,7 @@ def put_in_place(work: Work, spooled: Spooled, known: str) -> Outcome:
     with task.progress.phase("publish"), hold_lock(task.database, task.name, "publish", PATIENCE) as lock:
         with task.database.begin() as connection:
             pointer = still_published(pointer_of(connection, task.name), scored)
+            drop_left_moves(connection, task.names)
             changes = find_changes(connection, scored, known)
             found = occupied(connection, scored)
         drift = drift_of(work.version, found)
@@ -167,13 +179,15 @@ def put_in_place(work: Work, spooled: Spooled, known: str) -> Outcome:
         lock.verify()
         scoring = Scoring(scored, pointer, changes, found, record.run_id, kept, fit_due, work.highest)
         done = make_changes(task.database, scoring, record.columns(task.progress))
+        if done:
+            record.warnings += task.warned(analyze(task.database, task.names))
     return Outcome(spooled.n_rows, changes, drift, fit_due, done.publication if done else None)
 
 
 def still_published(pointer: Pointer | None, scored: Scored) -> Pointer:
     """The version whose model was asked, or nothing is done."""
     if pointer is None or pointer.version_id != scored.version_id:
-        raise overtaken(scored.target)
+        raise outdated(scored)
     return pointer
 
 
@@ -182,9 +196,14 @@ def remember(task: Task, scored: Scored, changes: Changes, pointer: Pointer) -> 
     if not changes.n_moved or not task.segmentation.history:
         return False
     moves = Moves(task.names, pointer.publication + 1, scored.keys)
-    with task.database.begin() as connection:
-        write_moves_of_changes(connection, scored, moves)
-    keep_moves(task.database, moves, changes.n_moved)
+    try:
+        with task.database.begin() as connection:
+            write_moves_of_changes(connection, scored, moves)
+        keep_moves(task.database, moves, changes.n_moved)
+    except BaseException:
+        with suppress(SegjobError):
+            drop_moves(replace(task.database, deadline=DROP_SECONDS), moves)
+        raise
     return True
 
 

@@ -68,9 +68,7 @@ def keep_moves(database: Database, moves: Moves, n_moved: int) -> None:
         Somebody held the history's table for the whole deadline.
     """
     with database.begin() as connection:
-        last = last_piece(connection, moves)
-        if last is not None and may_hold_leftovers(last, moves):
-            execute(connection, "forget_unpublished", piece=last[0], publication=str(moves.publication))
+        last = without_leftovers(connection, moves)
         if last is not None and has_room(last, moves, n_moved):
             add_to_piece(connection, moves, last)
             return
@@ -80,6 +78,20 @@ def keep_moves(database: Database, moves: Moves, n_moved: int) -> None:
         with attempt, database.begin() as connection:
             connection.execute(query("lock_timeout"))
             execute(connection, "attach_piece", **identifiers(moves))
+
+
+def keep_nothing(database: Database, moves: Moves) -> None:
+    """The same where nobody moves: what an earlier attempt added must not become visible with this publication."""
+    with database.begin() as connection:
+        without_leftovers(connection, moves)
+
+
+def without_leftovers(connection: Connection, moves: Moves) -> tuple[str, int, int] | None:
+    """The last piece, without rows of this publication."""
+    last = last_piece(connection, moves)
+    if last is not None and may_hold_leftovers(last, moves):
+        execute(connection, "forget_unpublished", piece=last[0], publication=str(moves.publication))
+    return last
 
 
 def last_piece(connection: Connection, moves: Moves) -> tuple[str, int, int] | None:

@@ -85,6 +85,11 @@ def drop_moves(database: Database, moves: Moves) -> None:
         execute(connection, "drop_moves", moves=moves.table)
 
 
+def drop_left_moves(connection: Connection, names: Names) -> None:
+    """What a comparison left that was killed. Only under the lock of publishing."""
+    execute(connection, "drop_moves", moves=names.moves)
+
+
 def compared_labels(before: Part, after: Part) -> str:
     """The join of two versions' labels."""
     keys = [quote(key) for key in before.key_names]

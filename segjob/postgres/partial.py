@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -31,11 +32,16 @@ class Watermark:
     column: str
 
     def highest(self, connection: Connection) -> str | None:
-        """Its largest value now, as text; whoever reads after this misses no change up to there."""
+        """Its largest value now, to be kept; whoever reads after this misses no change up to there."""
         where = f" WHERE {self.description.where_sql}" if self.description.where_sql else ""
         wanted = f"SELECT max({quote(self.column)})::text FROM {self.description.from_sql}{where}"
         found = connection.execute(verbatim(wanted)).scalar()
-        return None if found is None else str(found)
+        return None if found is None else json.dumps([self.column, str(found)])
+
+    def value_of(self, kept: str | None) -> str | None:
+        """The value in what `highest` once gave, as text; None if that was of another column, which tells nothing."""
+        column, value = json.loads(kept) if kept else (None, None)
+        return value if column == self.column else None
 
     def plan_since(self, value: str, keys: Sequence[str], features: Sequence[FeatureSpec]) -> ReadPlan:
         """What to read for the customers whose watermark is at least this."""

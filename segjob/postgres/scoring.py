@@ -10,13 +10,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, text, update
+from sqlalchemy import Connection, Row, text, update
 
-from segjob.errors import SegjobError
+from segjob.errors import SegjobError, TryAgain
 from segjob.postgres.connect import Database
 from segjob.postgres.locks import is_held
 from segjob.postgres.moves import Moves, create_moves, escaped, execute
-from segjob.postgres.publish import Pointer, Published, log, overtaken, tell
+from segjob.postgres.publish import Pointer, Published, log, tell
 from segjob.postgres.queries import Names, query, quote, sql
 from segjob.postgres.runs import finish_run
 from segjob.postgres.tables import segment, segmentation, version
@@ -89,6 +89,7 @@ class Occupied:
 def scored_table(database: Database, scored: Scored) -> Iterator[None]:
     """The table for what is labelled now, and that of the changes; both go with the block."""
     with database.begin() as connection:
+        connection.execute(query("orphan_lock_timeout"))
         run(connection, scored, "create_scored")
     try:
         yield
@@ -168,7 +169,7 @@ class Scoring:
     pointer : what was published when it was found, and must still be
     kept : whether the history knows the moves
     fit_due : whether the customers have drifted
-    watermark : up to where changes of the source are in the labels, as text; None where nothing tells
+    watermark : up to where changes of the source are in the labels, as it is kept; None where nothing tells
     """
 
     scored: Scored
@@ -179,6 +180,10 @@ class Scoring:
     kept: bool
     fit_due: bool
     watermark: str | None = None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {"segmentation": self.scored.names.segmentation, "version_id": self.scored.version_id}
 
 
 def make_changes(database: Database, scoring: Scoring, finished: dict[str, Any]) -> Published | None:
@@ -191,11 +196,12 @@ def make_changes(database: Database, scoring: Scoring, finished: dict[str, Any])
     TryAgain
         Another version was published meanwhile.
     """
-    scored, done = scoring.scored, None
+    scored = scoring.scored
     with database.begin() as connection:
         execute(connection, "lock_timeout")
-        if scoring.changes.n_moved:
-            done = next_publication(connection, scoring)
+        done = next_publication(connection, scoring) if scoring.changes.n_moved else None
+        if done is None:
+            compare_pointer(connection, scoring)
         apply_changes(connection, scored, scoring.found)
         note_state(connection, scoring)
         finish_run(connection, scoring.run_id, "succeeded", version_id=scored.version_id, exit_code=0, **finished)
@@ -213,27 +219,61 @@ def note_state(connection: Connection, scoring: Scoring) -> None:
 
 def next_publication(connection: Connection, scoring: Scoring) -> Published:
     """Number the change and tell listeners; the pointer stays on its version."""
-    scored = scoring.scored
-    identity = {"segmentation": scored.names.segmentation, "version_id": scored.version_id}
-    (statement,) = sql("next_publication", private=quote(scored.names.schemas.private))
-    row = connection.execute(text(statement), identity | {"publication": scoring.pointer.publication}).one_or_none()
-    if row is None:
-        raise overtaken(scored.target)
+    row, identity = compared(connection, scoring, "next_publication"), scoring.identity
     done = Published(row.publication, row.published_at)
     log(connection, identity, done, kind="score", run_id=scoring.run_id, begins_history=not scoring.kept)
     tell(connection, identity, done)
     return done
 
 
+def compare_pointer(connection: Connection, scoring: Scoring) -> None:
+    """Make sure that what was scored is still what is published."""
+    compared(connection, scoring, "same_publication")
+
+
+def compared(connection: Connection, scoring: Scoring, name: str) -> Row[Any]:
+    """Execute a statement that finds a row only as long as nobody has published meanwhile."""
+    statement = query(name, private=quote(scoring.scored.names.schemas.private))
+    row = connection.execute(statement, scoring.identity | {"publication": scoring.pointer.publication}).one_or_none()
+    if row is None:
+        raise outdated(scoring.scored)
+    return row
+
+
+def outdated(scored: Scored) -> TryAgain:
+    return TryAgain(
+        f"segmentation {scored.names.segmentation}: somebody published while customers were scored for version "
+        f"{scored.version_id}; no label was changed, score again"
+    )
+
+
+def labelled_under(connection: Connection, names: Names, version_id: int) -> str | None:
+    """The hash of the configuration by which a version was last labelled, by its fit or by `score`."""
+    statement = query("labelled_under", private=quote(names.schemas.private))
+    found = connection.execute(statement, {"segmentation": names.segmentation, "version_id": version_id})
+    return found.scalar_one_or_none()
+
+
 def forget_touched(connection: Connection, names: Names) -> None:
-    """A fit that begins now reads what any earlier `score` has read, or later."""
+    """A fit that begins now reads what any earlier `score` has read, or later. With what a dead fit left."""
     execute(connection, "drop_touched", touched=names.scratch("touched"))
+    drop_tables(connection, names, "caught")
+
+
+def drop_left(connection: Connection, names: Names) -> None:
+    """What a dead `score` left, while we have its lock."""
+    connection.execute(query("orphan_lock_timeout"))
+    drop_tables(connection, names, "scored", "present")
 
 
 def drop_scratch(connection: Connection, names: Names) -> None:
-    """Whatever is left of any `score`, while none is at work."""
+    """Whatever is left of any `score` and any fit, while none is at work."""
     forget_touched(connection, names)
-    for purpose in ("scored", "caught", "present"):
+    drop_tables(connection, names, "scored", "present")
+
+
+def drop_tables(connection: Connection, names: Names, *purposes: str) -> None:
+    for purpose in purposes:
         tables = {"scored": names.scratch(purpose), "changes": names.scratch(f"{purpose}_changes")}
         execute(connection, "drop_scored", **tables)
 

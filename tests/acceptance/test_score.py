@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,11 +17,18 @@ import pytest
 
 from tests import servers
 from tests.acceptance.conftest import MALL
+from tests.acceptance.test_publish import LOCK_TIMEOUT, PUBLISH_LOCK, latencies
 from tests.waiting import wait_until
 
 Document = Callable[..., Any]
 Segjob = Callable[..., "subprocess.CompletedProcess[str]"]
 Configure = Callable[..., Path]
+SCRATCH = "SELECT count(*) FROM pg_class WHERE starts_with(relname, 'label_mall#') AND relkind = 'r'"
+KEYED = "SELECT count(*) FROM pg_index WHERE indrelid = to_regclass('segjob.\"label_mall#scored\"')"
+SCORE_LOCKS = """
+SELECT count(*) FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database
+WHERE l.locktype = 'advisory' AND d.datname = current_database()
+"""
 LABELS = "customer_id, segment_id, runner_up_segment_id, distance, simplified_silhouette, version_id"
 
 
@@ -213,6 +224,159 @@ def test_what_can_not_be_scored_says_so_and_changes_nothing(
         "SELECT kind, status, exit_code FROM segments.run ORDER BY run_id DESC LIMIT 2"
     ).fetchall()
     assert kept == [("score", "failed", 78), ("score", "failed", 65)]
+
+
+def test_a_table_that_is_being_reloaded_costs_nobody_the_label_with_a_watermark_either(
+    configure: Configure, document: Document, segjob: Segjob, connection: psycopg.Connection
+) -> None:
+    connection.execute("ALTER TABLE public.mall_customer ADD COLUMN changed_at timestamptz NOT NULL DEFAULT now()")
+    configure({"mall": MALL | {"watermark": "changed_at"}})
+    document("run", "mall")
+    before = labels(connection)
+    connection.execute("TRUNCATE public.mall_customer")
+    empty = segjob("score", "mall")
+    assert (empty.returncode, "nobody lost a label" in empty.stderr) == (65, True)
+    assert labels(connection) == before
+
+
+def test_a_watermark_of_another_column_or_source_is_not_trusted(
+    configure: Configure, document: Document, connection: psycopg.Connection
+) -> None:
+    connection.execute(
+        "ALTER TABLE public.mall_customer ADD COLUMN changed_at timestamptz NOT NULL DEFAULT now(),"
+        " ADD COLUMN revision bigint NOT NULL DEFAULT 7"
+    )
+    configure({"mall": MALL | {"watermark": "changed_at"}})
+    document("run", "mall")
+    configure({"mall": MALL | {"watermark": "revision"}})
+    change_the_mall(connection)
+    assert (document("score", "mall")["n_changed"], document("score", "mall")["n_changed"]) == (1, 0)
+    connection.execute("CREATE TABLE public.moved AS TABLE public.mall_customer")
+    connection.execute("UPDATE public.moved SET annual_income = 20, spending_score = 90 WHERE customer_id = 1")
+    connection.execute("UPDATE public.moved SET revision = 1")
+    configure({"mall": MALL | {"watermark": "revision", "source": "public.moved"}})
+    assert document("score", "mall")["n_changed"] == 1
+    configure({"mall": MALL | {"watermark": "revision", "source": "public.moved", "keep_versions": 3}})
+    assert document("score", "mall")["n_read"] == 200
+
+
+@pytest.mark.parametrize("watermark", [None, "age"])
+def test_customers_who_are_there_twice_or_without_a_key_are_refused(
+    watermark: str | None, configure: Configure, document: Document, segjob: Segjob, connection: psycopg.Connection
+) -> None:
+    connection.execute("CREATE TABLE public.keyless AS TABLE public.mall_customer")
+    configure({"mall": MALL | {"source": "public.keyless", "watermark": watermark}})
+    document("run", "mall")
+    before = labels(connection)
+    connection.execute("INSERT INTO public.keyless SELECT * FROM public.keyless WHERE customer_id = 5")
+    twice = segjob("score", "mall")
+    assert (twice.returncode, "not unique" in twice.stderr) == (65, True)
+    connection.execute("UPDATE public.keyless SET customer_id = NULL WHERE customer_id = 5")
+    nobody = segjob("score", "mall")
+    assert (nobody.returncode, "customer_id" in nobody.stderr) == (65, True)
+    assert labels(connection) == before
+
+
+def test_who_lacks_a_value_loses_the_segment_and_not_everybody_at_once(
+    configure: Configure, document: Document, segjob: Segjob, connection: psycopg.Connection
+) -> None:
+    features = [{"column": "annual_income", "impute": "exclude"}, "spending_score"]
+    configure({"mall": MALL | {"features": features}})
+    document("run", "mall")
+    before = labels(connection)
+    connection.execute("UPDATE public.mall_customer SET annual_income = NULL WHERE customer_id IN (1, 7)")
+    connection.execute("INSERT INTO public.mall_customer (customer_id) VALUES (1001)")
+    done = document("score", "mall")
+    assert (done["n_came"], done["n_changed"], done["n_left"], done["n_moved"]) == (1, 2, 0, 2)
+    unlabelled = "SELECT customer_id, feature FROM segments.mall_unlabelled ORDER BY 1"
+    lacking = [(key, "annual_income") for key in (1, 7, 1001)]
+    assert connection.execute(unlabelled).fetchall() == lacking
+    assert one(connection, "SELECT sum(n_customers_now) FROM segments.mall_profile") == 198
+    connection.execute("UPDATE public.mall_customer SET annual_income = 15 WHERE customer_id = 1")
+    assert document("score", "mall")["n_moved"] == 1
+    assert labels(connection)[1][:-1] == before[1][:-1]
+    after = labels(connection)
+    connection.execute("UPDATE public.mall_customer SET annual_income = NULL")
+    nobody = segjob("score", "mall")
+    assert (nobody.returncode, "nobody lost a label" in nobody.stderr) == (65, True)
+    assert labels(connection) == after
+
+
+def test_a_single_segment_and_a_query_with_parameters_are_scored_too(
+    configure: Configure, document: Document, segjob: Segjob, connection: psycopg.Connection
+) -> None:
+    query = "SELECT * FROM public.mall_customer WHERE age >= :least AND gender <> 'x:y %s'::text"
+    alone = {**MALL, "query": query, "params": {"least": 30}, "n_clusters": 1}
+    del alone["source"]
+    configure({"alone": alone, "unpublished": alone})
+    assert segjob("migrate").returncode == 0
+    assert document("run", "alone")["n_segments"] == 1
+    old = one(connection, "SELECT count(*) FROM public.mall_customer WHERE age >= 40")
+    done = document("score", "alone", "--param", "least=40")
+    assert (done["n_read"], done["n_came"], done["n_changed"]) == (old, 0, 0)
+    connection.execute("INSERT INTO public.mall_customer VALUES (1001, 'Female', 40, 40, 40)")
+    both = segjob("score", "--all", "--json", "--param", "least=40")
+    assert both.returncode == 65
+    first, second = json.loads(both.stdout)
+    assert (first["n_came"], first["n_changed"], second["error"]["exit_code"]) == (1, 0, 65)
+    rows = connection.execute(
+        "SELECT runner_up_segment_id, simplified_silhouette, count(*) FROM segments.alone GROUP BY 1, 2"
+    )
+    assert rows.fetchall() == [(None, None, old + 1)]
+    assert one(connection, "SELECT params FROM segments.run WHERE kind = 'score' LIMIT 1") == {"least": "40"}
+
+
+def test_an_open_transaction_keeps_what_it_saw_and_holds_nobody_up(
+    mall: None, document: Document, connection: psycopg.Connection, database_url: str
+) -> None:
+    connection.execute("UPDATE public.mall_customer SET spending_score = 100 - spending_score WHERE customer_id > 150")
+    seen = "SELECT customer_id, segment_id FROM segments.mall ORDER BY 1"
+    document("score", "mall")  # so that there is a history to be read
+    change_the_mall(connection)
+    with psycopg.connect(database_url) as reader, latencies(database_url) as measured:
+        reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        before = reader.execute(seen).fetchall()
+        reader.execute("SELECT count(*) FROM segments.mall_history")
+        done = document("score", "mall")
+        assert (done["n_moved"], done["publication"]) == (3, 3)
+        assert done["seconds"]["publish"] < 2.0
+        assert reader.execute(seen).fetchall() == before
+        assert reader.execute("SELECT max(publication) FROM segments.publication").fetchone() == (2,)
+    assert len(measured) > 10
+    assert max(measured) < LOCK_TIMEOUT + 0.3
+    assert connection.execute(seen).fetchall() != before
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.long)])
+def test_scoring_that_is_stopped_changes_nothing_and_the_next_clears_up(
+    end: signal.Signals,
+    mall: None,
+    document: Document,
+    connection: psycopg.Connection,
+    database_url: str,
+    tmp_path: Path,
+) -> None:
+    before = labels(connection)
+    change_the_mall(connection)
+    command = [sys.executable, "-m", "segjob", "score", "mall"]
+    inherited = {**os.environ, "DATABASE_URL": database_url}
+    with psycopg.connect(database_url, autocommit=True) as publisher:
+        publisher.execute(PUBLISH_LOCK)
+        with subprocess.Popen(command, cwd=tmp_path, env=inherited, stderr=subprocess.PIPE, text=True) as process:
+            wait_until(lambda: publisher.execute(KEYED).fetchone() == (1,), 60)
+            process.send_signal(end)
+            _, said = process.communicate(timeout=30)
+    assert (process.returncode, "Traceback" in said) == (143 if end == signal.SIGTERM else -end, False)
+    assert labels(connection) == before
+    last = "SELECT status, exit_code FROM segments.run WHERE kind = 'score' ORDER BY run_id LIMIT 1"
+    assert one(connection, SCRATCH) == (0 if end == signal.SIGTERM else 1)
+    wait_until(lambda: connection.execute(SCORE_LOCKS).fetchone() == (0,))
+    connection.execute('CREATE UNLOGGED TABLE segjob."label_mall#present" (left_by_another integer)')
+    connection.execute('CREATE TABLE segjob."membership_mall$moves" (left_by_another integer)')
+    assert document("score", "mall")["n_moved"] == 3
+    assert connection.execute(last).fetchone() == (("stopped", 143) if end == signal.SIGTERM else ("lost", None))
+    assert one(connection, SCRATCH) == 0
+    assert one(connection, "SELECT to_regclass('segjob.\"membership_mall$moves\"')::text") is None
 
 
 def test_before_the_first_publication_there_is_nothing_to_score_with(

@@ -146,7 +146,8 @@ def test_the_roles_of_the_guide_are_enough(
 ) -> None:
     (configuration,) = page("docs/how-to/roles.md").blocks("yaml")
     (tmp_path / "segjob.yaml").write_text(own(configuration))
-    for role, *command in (("owner", "migrate"), ("job", "check"), ("job", "run", "mall"), ("job", "show", "mall")):
+    of_the_job = ("check", "run mall", "show mall", "run mall", "score mall", "rollback mall", "prune mall")
+    for role, *command in (("owner", "migrate"), *(("job", *one.split()) for one in of_the_job)):
         done = run_segjob(tmp_path, roles(f"docs_test_{role}"), *command)
         assert done.returncode == 0, done.stderr
     with psycopg.connect(roles("docs_test_reader"), autocommit=True) as analyst:

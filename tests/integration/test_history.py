@@ -185,6 +185,20 @@ def test_what_a_dead_run_added_is_never_seen_and_does_not_stay(database, connect
     assert kept == [(2, 1)]
 
 
+def test_what_a_dead_run_added_does_not_show_with_a_version_that_moves_nobody(database, connection):
+    shop = Shop(database, connection)
+    diary = Diary(shop)
+    versions: list[Segments] = [{1: 1, 2: 1}, {1: 2, 2: 1}, {1: 3, 2: 3}, {1: 2, 2: 1}]
+    for version_id, segments in enumerate(versions, 1):
+        shop.store(version_id, segments)
+    diary.publish(1)
+    diary.publish(2)
+    with pytest.raises(ZeroDivisionError):
+        shop.publish(3, dies=True)
+    diary.publish(4)
+    diary.check()
+
+
 def test_a_publication_of_which_nothing_was_kept_begins_history_anew(database, connection):
     shop = Shop(database, connection)
     diary = Diary(shop)
