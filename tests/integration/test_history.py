@@ -197,6 +197,7 @@ def test_what_a_dead_run_added_does_not_show_with_a_version_that_moves_nobody(da
         shop.publish(3, dies=True)
     diary.publish(4)
     diary.check()
+    assert sorted((row[0], row[1]) for row in intervals(shop)) == [("1", 1), ("1", 2), ("2", 1)]
 
 
 def test_a_publication_of_which_nothing_was_kept_begins_history_anew(database, connection):
