@@ -26,6 +26,8 @@ CONFIGURATIONS = [KUBERNETES / "segjob.yaml", ROOT / "sql" / "demo" / "segjob.ya
 SECRETS = "/run/secrets/segjob"  # where the job looks when SEGJOB_SECRETS_DIR says nothing
 URL = "postgresql://somebody@db.example/shop"
 
+FIT, SCORE = "segjob-fit", "segjob-score"
+
 needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl to render with")
 
 
@@ -41,16 +43,17 @@ def resources() -> list[dict[str, Any]]:
     return [found for name in kustomization()["resources"] for found in documents((KUBERNETES / name).read_text())]
 
 
-def cronjob() -> dict[str, Any]:
-    return next(resource for resource in resources() if resource["kind"] == "CronJob")
+def cronjobs() -> dict[str, dict[str, Any]]:
+    return {found["metadata"]["name"]: found for found in resources() if found["kind"] == "CronJob"}
 
 
-def pod() -> dict[str, Any]:
-    return dict(cronjob()["spec"]["jobTemplate"]["spec"]["template"]["spec"])
+def pod(cronjob: str = FIT) -> dict[str, Any]:
+    return dict(cronjobs()[cronjob]["spec"]["jobTemplate"]["spec"]["template"]["spec"])
 
 
-def containers() -> dict[str, dict[str, Any]]:
-    return {container["name"]: container for container in (*pod()["initContainers"], *pod()["containers"])}
+def containers(cronjob: str = FIT) -> dict[str, dict[str, Any]]:
+    both = (*pod(cronjob)["initContainers"], *pod(cronjob)["containers"])
+    return {container["name"]: container for container in both}
 
 
 def volumes() -> dict[str, dict[str, Any]]:
@@ -97,7 +100,7 @@ def test_every_manifest_is_valid_in_every_kubernetes_that_knows_time_zones(versi
 
 
 def test_a_misspelt_field_would_be_refused():
-    wrong = cronjob()
+    wrong = cronjobs()[FIT]
     wrong["spec"]["timezone"] = wrong["spec"].pop("timeZone")
     with pytest.raises(kubernetes_validate.ValidationError):
         refuse_invalid([wrong], kubernetes_versions()[-1])
@@ -109,18 +112,34 @@ def test_the_kustomization_takes_every_file_of_its_folder():
     assert named == {file.name for file in KUBERNETES.iterdir()}
 
 
-def test_a_run_starts_once_at_the_local_time_and_never_beside_another():
-    spec = cronjob()["spec"]
+@pytest.mark.parametrize("name", [FIT, SCORE])
+def test_a_job_starts_once_at_the_local_time_and_never_beside_another_of_its_kind(name):
+    spec = cronjobs()[name]["spec"]
     assert spec["concurrencyPolicy"] == "Forbid"
     assert spec["timeZone"]
     assert spec["startingDeadlineSeconds"] >= 100  # fewer, and the controller may miss it between two of its looks
-    assert pod()["restartPolicy"] == "Never"
+    assert pod(name)["restartPolicy"] == "Never"
     assert spec["jobTemplate"]["spec"]["backoffLimit"] > 0
 
 
-def test_the_schema_is_brought_up_to_date_before_the_job_runs():
-    assert [container["args"] for container in pod()["initContainers"]] == [["migrate"]]
-    assert [container["args"] for container in pod()["containers"]] == [["run", "--all"]]
+def test_every_day_of_a_month_has_a_fit_or_a_score():
+    fit, score = (cronjobs()[name]["spec"]["schedule"].split() for name in (FIT, SCORE))
+    assert (fit[2], score[2]) == ("1", "2-31")
+    assert fit[3:] == score[3:] == ["*", "*"]
+
+
+@pytest.mark.parametrize(("name", "arguments"), [(FIT, ["run", "--all"]), (SCORE, ["score", "--all"])])
+def test_the_schema_is_brought_up_to_date_before_the_job_runs(name, arguments):
+    assert [container["args"] for container in pod(name)["initContainers"]] == [["migrate"]]
+    assert [container["args"] for container in pod(name)["containers"]] == [arguments]
+
+
+def test_a_score_runs_as_a_fit_does():
+    """What the tests below hold of the fit's pod holds of the other as well."""
+    fit, score = pod(FIT), pod(SCORE)
+    for container in (fit["containers"][0], score["containers"][0]):
+        del container["name"], container["args"]
+    assert fit == score
 
 
 @pytest.mark.parametrize("name", ["migrate", "run"])
