@@ -16,10 +16,10 @@ from segjob.job.recording import Record, recorded
 from segjob.postgres.connect import Database
 from segjob.postgres.erasure import Erased, Forgotten, count_left, erase
 from segjob.postgres.locks import hold_locks
-from segjob.postgres.queries import Names, query
+from segjob.postgres.queries import Names, execute, query
 from segjob.postgres.runs import finish_run, start_run
 from segjob.postgres.scoring import drop_scratch
-from segjob.postgres.scrubbing import SNAPSHOT_DEADLINE, execute, scrub, wait_for_older_snapshots
+from segjob.postgres.scrubbing import SNAPSHOT_DEADLINE, scrub, wait_for_older_snapshots
 from segjob.postgres.shapes import check_up_to_date, stored_keys
 from segjob.postgres.write import drop_orphans
 from segjob.progress import Progress

@@ -29,6 +29,7 @@ from sqlalchemy.dialects import registry
 
 from segjob.errors import ConfigurationError
 from segjob.postgres.expressions import NUMBERS, feature_expression
+from segjob.postgres.queries import escaped
 from segjob.records.source import FeatureColumn, FeatureFamily, FeatureSpec, KeyColumn, KeyFamily
 
 IDENTIFIER_BYTES = 63  # Postgres cuts longer names, so a longer one in the configuration means the cut one
@@ -173,7 +174,7 @@ def named(name: str) -> ColumnElement[Any]:
 
 def verbatim(finished: str) -> TextClause:
     """Finished SQL as a part of a statement; without the escape, text() would find parameters in it."""
-    return text(finished.replace(":", r"\:"))
+    return text(escaped(finished))
 
 
 def as_sql(statement: Select[Any] | ColumnElement[Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, TextClause, delete, func, select, update
 
-from segjob.postgres.queries import Names, query, quote
+from segjob.postgres.queries import Names, escaped, query, quote
 from segjob.postgres.tables import sample_row, segment
 from segjob.records.source import KeyColumn
 
@@ -126,11 +126,6 @@ def statement(name: str, table: CustomerTable, forgotten: Forgotten) -> TextClau
     if table.version_id is not None:
         same.insert(0, f"t.version_id = {table.version_id}")
     return query(name, table=escaped(table.table), wanted=forgotten.wanted, is_wanted=" AND ".join(same))
-
-
-def escaped(name: str) -> str:
-    """A quoted name for a statement with parameters: a colon in it is none."""
-    return name.replace(":", "\\:")
 
 
 def count_down(connection: Connection, segmentation: str, erased: Erased) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import Connection
 
 from segjob.postgres.connect import Database
-from segjob.postgres.moves import Moves, execute
+from segjob.postgres.moves import Moves
 from segjob.postgres.publish import short_attempts
-from segjob.postgres.queries import Names, query, quote, sql
+from segjob.postgres.queries import Names, execute, query, quote, sql
 from segjob.records.source import KeyColumn
 
 FEW = 50_000

@@ -18,7 +18,7 @@ from segjob.postgres import tables
 from segjob.postgres.assign import create_assign, drop_assign, find_values, signatures
 from segjob.postgres.connect import Database, Schemas
 from segjob.postgres.history import history_statements
-from segjob.postgres.queries import Names, literal, query, quote, sql
+from segjob.postgres.queries import Names, escaped, literal, query, quote, sql
 from segjob.postgres.removal import REMOVAL, refuse_dependents, remove_objects
 from segjob.postgres.shapes import REVISION, Shape, current_revision, has_version_table, stored_shape
 from segjob.shipped import migrations_dir
@@ -85,7 +85,7 @@ def bring_up_to_date(connection: Connection, schemas: Schemas, shapes: Sequence[
     done = []
     for sentence, statements in pending(connection, schemas, shapes, grants, fresh=False):
         for statement in statements:
-            connection.execute(text(statement.replace(":", "\\:")))  # a colon in a name is no parameter
+            connection.execute(text(escaped(statement)))
         done += [sentence] if sentence else []
     return done
 

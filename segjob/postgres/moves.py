@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, text
 
 from segjob.postgres.connect import Database
-from segjob.postgres.queries import Names, quote, sql
+from segjob.postgres.queries import Names, escaped, execute, quote, sql
 from segjob.postgres.write import Part
 from segjob.records.comparison import Comparison, Transition
 from segjob.records.source import KeyColumn
@@ -131,13 +131,3 @@ def stayed(sizes: dict[int, int], moved: Sequence[Transition]) -> list[Transitio
         if one.from_segment_id is not None:
             gone[one.from_segment_id] += one.n_customers
     return [Transition(i, i, sizes[i] - gone[i]) for i in sizes if sizes[i] > gone[i]]
-
-
-def execute(connection: Connection, step: str, **identifiers: str) -> None:
-    for statement in sql(step, **identifiers):
-        connection.execute(text(escaped(statement)))
-
-
-def escaped(statement: str) -> str:
-    """A colon in a name is no parameter."""
-    return statement.replace(":", "\\:")

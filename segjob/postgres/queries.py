@@ -11,7 +11,7 @@ from segjob.postgres.connect import Schemas
 from segjob.shipped import sql_dir
 
 if TYPE_CHECKING:
-    from sqlalchemy import TextClause
+    from sqlalchemy import Connection, TextClause
 
 FILES = (
     "assign.sql",
@@ -73,6 +73,19 @@ def driver_query(name: str, /, **identifiers: str) -> bytes:
     """The same for the driver itself, which takes bytes for a text that nobody composed at run time."""
     (statement,) = sql(name, **identifiers)
     return statement.encode()
+
+
+def execute(connection: Connection, name: str, /, **identifiers: str) -> None:
+    """Execute the statements called `name` one after the other; none of them has parameters."""
+    from sqlalchemy import text
+
+    for statement in sql(name, **identifiers):
+        connection.execute(text(escaped(statement)))
+
+
+def escaped(filled_in: str) -> str:
+    """A name or a statement for SQLAlchemy: a colon in a name is no parameter."""
+    return filled_in.replace(":", "\\:")
 
 
 def quote(identifier: str) -> str:

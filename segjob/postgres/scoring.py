@@ -15,9 +15,9 @@ from sqlalchemy import Connection, Row, text, update
 from segjob.errors import SegjobError, TryAgain
 from segjob.postgres.connect import Database
 from segjob.postgres.locks import is_held
-from segjob.postgres.moves import Moves, create_moves, escaped, execute
+from segjob.postgres.moves import Moves, create_moves
 from segjob.postgres.publish import Pointer, Published, log, tell
-from segjob.postgres.queries import Names, query, quote, sql
+from segjob.postgres.queries import Names, escaped, execute, query, quote, sql
 from segjob.postgres.runs import finish_run
 from segjob.postgres.tables import segment, segmentation, version
 from segjob.postgres.write import Part

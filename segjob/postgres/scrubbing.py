@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from segjob.errors import TryAgain
 from segjob.postgres.connect import Database
-from segjob.postgres.erasure import CustomerTable, Erased, escaped, partitioned_tables
-from segjob.postgres.queries import Names, query, quote, sql
+from segjob.postgres.erasure import CustomerTable, Erased, partitioned_tables
+from segjob.postgres.queries import Names, escaped, execute, query, quote
 from segjob.records.source import KeyColumn
 
 SNAPSHOT_DEADLINE = 10.0  # seconds until transactions that were open before are given up on
@@ -99,13 +99,8 @@ def keep_trying(opened: Callable[[], AbstractContextManager[Connection]], step: 
         reraise=True,
     ):
         with attempt, opened() as connection:
-            execute(connection, step="session_lock_timeout")
+            execute(connection, "session_lock_timeout")
             step(connection)
-
-
-def execute(connection: Connection, step: str, **identifiers: str) -> None:
-    for statement in sql(step, **identifiers):
-        connection.execute(text(escaped(statement)))
 
 
 def overwrite(connection: Connection, table: str, key: KeyColumn, page: int, sizes: Sequence[int]) -> None:

@@ -12,12 +12,12 @@ import numpy as np
 import psycopg
 import pyarrow as pa
 from psycopg.errors import UniqueViolation
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, select
 
 from segjob.errors import DataError, SegjobError
 from segjob.postgres.connect import Database, translated
 from segjob.postgres.encoding import Column
-from segjob.postgres.queries import Names, driver_query, query, quote, sql
+from segjob.postgres.queries import Names, driver_query, execute, query, quote
 from segjob.postgres.sending import Rows, end_sessions, open_writer, send
 from segjob.postgres.tables import version
 from segjob.records.model import Labels
@@ -55,8 +55,7 @@ class Part:
         }
 
     def execute(self, connection: Connection, step: str) -> None:
-        for statement in sql(step, **self.identifiers):
-            connection.execute(text(statement.replace(":", "\\:")))
+        execute(connection, step, **self.identifiers)
 
 
 @contextmanager
@@ -235,5 +234,5 @@ def drop_orphans(connection: Connection, names: Names) -> list[str]:
     orphans = [part for part in loose_parts(connection, names) if part not in known]
     for orphan in orphans:
         table = f"{quote(names.schemas.private)}.{quote(orphan)}"
-        connection.execute(text(sql("drop_part", part=table)[0]))
+        execute(connection, "drop_part", part=table)
     return orphans
