@@ -83,7 +83,12 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
         numeric = bool(contents) and all(isinstance(row[index], int | float | Decimal | None) for row in contents)
         grid.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in contents:
-        grid.add_row(*(plain(cell) for cell in row))
+        grid.add_row(
+            *(
+                identifier(cell) if name.endswith("_id") else plain(cell)
+                for name, cell in zip(columns, row, strict=True)
+            )
+        )
     console().print(grid)
 
 
@@ -100,6 +105,11 @@ def plain(cell: Any) -> str:
     if isinstance(cell, datetime):
         return cell.strftime("%Y-%m-%d %H:%M:%S%z")
     return str(cell).replace("[", "\\[")
+
+
+def identifier(cell: Any) -> str:
+    """An id is looked up and pasted, so its digits stay together."""
+    return str(cell) if isinstance(cell, int) else plain(cell)
 
 
 def number(value: float) -> str:

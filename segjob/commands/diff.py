@@ -116,7 +116,7 @@ def print_diff(found: dict[str, Any]) -> None:
         f"{found['segmentation']}, version {a} to {b}{stored}: {found['n_stayed']:,} stayed, "
         f"{found['n_moved']:,} moved{share}, {found['n_came']:,} came, {found['n_left']:,} left"
     )
-    if found["n_model_moved"] is not None:
+    if found["n_moved"] and found["n_model_moved"] is not None:
         print(
             f"of those who moved, {found['n_features_moved']:,} because their features changed and "
             f"{found['n_model_moved']:,} because the model did; it can be both"

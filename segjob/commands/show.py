@@ -27,7 +27,7 @@ def print_version(found: dict[str, Any]) -> None:
     print(
         f"{found['segmentation']}, version {found['version_id']} ({found['status']}): "
         f"{found['n_customers']:,} customers in {found['n_segments']} segments, "
-        f"{found['n_unlabelled']:,} unlabelled, data as of {console.plain(found['data_as_of'])}"
+        f"{found['n_unlabelled']:,} without a segment, data as of {console.plain(found['data_as_of'])}"
     )
     print(f"inertia {console.number(found['inertia'])}, {silhouette_sentence(silhouette)}")
     print_segments(found["segments"])
@@ -45,9 +45,10 @@ def silhouette_sentence(silhouette: dict[str, Any]) -> str:
 
 
 def print_segments(segments: list[dict[str, Any]]) -> None:
-    """A row a segment, its centroid in source units."""
+    """A row a segment, its centroid in source units; how it continues the version before, if any of them does."""
     features = list(segments[0]["centroid"]) if segments else []
-    columns = ["segment", "name", "customers", "share", "silhouette", "id", *features]
+    continues = any(segment["origin"] != "new" for segment in segments)
+    columns = ["segment", "name", "customers", "share", "silhouette", *(["origin"] if continues else []), *features]
     rows = [
         [
             segment["segment_id"],
@@ -55,7 +56,7 @@ def print_segments(segments: list[dict[str, Any]]) -> None:
             segment["n_customers"],
             f"{segment['share']:.1%}",
             segment["silhouette"],
-            descent(segment["segment_id"], segment["origin"], segment["from_segment_ids"]),
+            *([descent(segment["segment_id"], segment["origin"], segment["from_segment_ids"])] if continues else []),
             *(segment["centroid"][feature] for feature in features),
         ]
         for segment in segments
