@@ -12,7 +12,7 @@ ORDER BY version_id DESC
 
 -- name: published_version
 SELECT
-    v.version_id, v.data_as_of, v.n_customers, v.n_unlabelled, v.n_segments, v.inertia, v.silhouette,
+    v.version_id, s.data_as_of, v.n_customers, v.n_unlabelled, v.n_segments, v.inertia, v.silhouette,
     v.silhouette_low, v.silhouette_high, v.silhouette_method, v.silhouette_n_sampled, s.published_at
 FROM {public}.segmentation AS s
 JOIN {public}.version AS v ON v.segmentation = s.segmentation AND v.version_id = s.version_id

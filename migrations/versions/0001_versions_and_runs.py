@@ -291,14 +291,18 @@ SELECT
     s.segmentation,
     p.version_id,
     p.published_at,
-    v.data_as_of,
+    greatest(v.data_as_of, (
+        SELECT max(r.started_at) FROM {private}.run AS r
+        WHERE r.segmentation = s.segmentation AND r.version_id = p.version_id
+            AND r.kind = 'score' AND r.status = 'succeeded'
+    )) AS data_as_of,
     (
         SELECT max(r.finished_at) FROM {private}.run AS r
-        WHERE r.segmentation = s.segmentation AND r.status = 'succeeded'
+        WHERE r.segmentation = s.segmentation AND r.kind IN ('run', 'score') AND r.status = 'succeeded'
     ) AS last_success_at,
     (
         SELECT r.status FROM {private}.run AS r
-        WHERE r.segmentation = s.segmentation ORDER BY r.run_id DESC LIMIT 1
+        WHERE r.segmentation = s.segmentation AND r.kind IN ('run', 'score') ORDER BY r.run_id DESC LIMIT 1
     ) AS last_status,
     s.fit_due OR p.version_id IS NULL AS fit_due
 FROM {private}.segmentation AS s
@@ -308,9 +312,10 @@ COMMENT ON VIEW {public}.segmentation IS 'segjob: what is published of each segm
 COMMENT ON COLUMN {public}.segmentation.segmentation IS 'The name of the segmentation; its view has the same name.';
 COMMENT ON COLUMN {public}.segmentation.version_id IS 'The published version; NULL before the first publication.';
 COMMENT ON COLUMN {public}.segmentation.published_at IS 'Since when this version is published.';
-COMMENT ON COLUMN {public}.segmentation.data_as_of IS 'The time of the snapshot under which the customers were read.';
-COMMENT ON COLUMN {public}.segmentation.last_success_at IS 'When a run last succeeded.';
-COMMENT ON COLUMN {public}.segmentation.last_status IS 'How the latest run stands or ended.';
+COMMENT ON COLUMN {public}.segmentation.data_as_of IS
+    'The time as of which the customers have their labels: of the snapshot of the fit, or when the last score began.';
+COMMENT ON COLUMN {public}.segmentation.last_success_at IS 'When a run or score last succeeded.';
+COMMENT ON COLUMN {public}.segmentation.last_status IS 'How the latest run or score stands or ended.';
 COMMENT ON COLUMN {public}.segmentation.fit_due IS
     'True when a new fit is due: nothing is published yet, or the customers have drifted from those of the fit.';
 
