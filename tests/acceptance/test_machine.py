@@ -17,6 +17,7 @@ import yaml
 from tests.acceptance.conftest import MALL
 from tests.screen import watch
 
+pytestmark = pytest.mark.long
 LIBRARIES = """
 import atexit, json, os, sys
 from segjob.config import resources
@@ -34,8 +35,6 @@ CROWDED = """
 import os, types
 os.statvfs = lambda path: types.SimpleNamespace(f_bavail=10, f_frsize=4096, f_blocks=1000)
 from segjob.cli import main
-
-pytestmark = pytest.mark.long
 main()
 """
 

@@ -25,6 +25,8 @@ HOLD = """
 import sys
 from pathlib import Path
 from segjob.postgres import embedded
+
+pytestmark = pytest.mark.long
 print(embedded.start(Path(sys.argv[1])), flush=True)
 sys.stdin.read()
 """
