@@ -19,14 +19,14 @@ import pytest
 from segjob.errors import ConfigurationError, DatabaseUnavailable
 from segjob.postgres import embedded
 
+pytestmark = pytest.mark.long
+
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 HOLD = """
 import sys
 from pathlib import Path
 from segjob.postgres import embedded
-
-pytestmark = pytest.mark.long
 print(embedded.start(Path(sys.argv[1])), flush=True)
 sys.stdin.read()
 """
