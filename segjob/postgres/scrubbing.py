@@ -67,14 +67,14 @@ def scrub(database: Database, names: Names, erased: Sequence[Erased], keys: Sequ
     """
     for one in erased:
         scrub_table(database, one, keys[0])
-    keep_trying(database.autocommit, partial(execute, step="rewrite", table=sample_table(names)))
+    keep_trying(database.autocommit, executing("rewrite", table=sample_table(names)))
     for one in erased:
         keep_trying(
             database.begin, partial(analyze, table=one.table.table, nobody=nobody(one.table, keys), names=names)
         )
     keep_trying(database.begin, partial(analyze, table=sample_table(names), nobody=NO_SAMPLE, names=names))
     keep_trying(database.begin, partial(analyze_partitioned, names=names))
-    keep_trying(database.autocommit, partial(execute, step="vacuum_statistics"))
+    keep_trying(database.autocommit, executing("vacuum_statistics"))
 
 
 def sample_table(names: Names) -> str:
@@ -84,10 +84,15 @@ def sample_table(names: Names) -> str:
 def scrub_table(database: Database, erased: Erased, key: KeyColumn) -> None:
     """Pages and indexes of one table."""
     table = erased.table.table
-    keep_trying(database.autocommit, partial(execute, step="vacuum", table=table))
+    keep_trying(database.autocommit, executing("vacuum", table=table))
     for page, sizes in erased.pages.items():
         keep_trying(database.autocommit, partial(overwrite, table=table, key=key, page=page, sizes=sizes))
     keep_trying(database.autocommit, partial(reindex, table=table))
+
+
+def executing(name: str, **identifiers: str) -> Callable[[Connection], None]:
+    """A step that executes the statements of this name."""
+    return lambda connection: execute(connection, name, **identifiers)
 
 
 def keep_trying(opened: Callable[[], AbstractContextManager[Connection]], step: Callable[[Connection], object]) -> None:
