@@ -81,9 +81,9 @@ SELECT s.segment_id, sum(n.n_customers)::bigint AS n_customers, sum(n.n_far)::bi
 FROM (
     SELECT segment_id, distance, 1 AS sign FROM {target}
     UNION ALL
-    SELECT segment_id, old_distance, -1 FROM {changes} WHERE was_there
+    SELECT segment_id, old_distance, -1 FROM {changes} AS c WHERE was_there
     UNION ALL
-    SELECT new_segment_id, distance, 1 FROM {changes} WHERE is_there
+    SELECT new_segment_id, distance, 1 FROM {changes} AS c WHERE is_there
 ) AS l
 JOIN {private}.segment AS s
     ON s.segmentation = {name} AND s.version_id = {version_id} AND s.segment_id = l.segment_id
