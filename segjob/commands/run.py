@@ -7,9 +7,10 @@ from typing import Any
 
 from segjob import console
 from segjob.commands.database import open_database
+from segjob.commands.several import each
 from segjob.commands.show import print_gates, print_segments, silhouette_sentence
 from segjob.config import Settings
-from segjob.errors import GateRefused, SegjobError, Stopped
+from segjob.errors import GateRefused
 from segjob.job.gates import refusals
 from segjob.job.run import run
 from segjob.job.task import Order
@@ -29,25 +30,15 @@ class Wanted:
 
 
 def run_all(settings: Settings, wanted: Wanted) -> tuple[list[dict[str, Any]], int]:
-    """Run every segmentation; returns their documents and the highest exit code.
-
-    One alone may raise; among several, a failed one leaves its document and the next goes on.
-    """
+    """Run every segmentation; returns their documents and the highest exit code."""
     database = open_database(settings)
     order = Order(wanted.params, wanted.dry_run, wanted.publish, wanted.prune)
-    results, exit_code = [], 0
-    for name in wanted.names:
-        try:
-            result = run(database, settings, name, order, Progress(name))
-            results.append(result)
-            exit_code = max(exit_code, complain_of_refusal(result))
-        except SegjobError as error:
-            if len(wanted.names) == 1 or isinstance(error, Stopped):
-                raise
-            console.complain(error)
-            results.append({"segmentation": name, **console.failure(error)})
-            exit_code = max(exit_code, error.exit_code)
-    return results, exit_code
+
+    def step(name: str) -> tuple[dict[str, Any], int]:
+        result = run(database, settings, name, order, Progress(name))
+        return result, complain_of_refusal(result)
+
+    return each(wanted.names, step)
 
 
 def complain_of_refusal(result: dict[str, Any]) -> int:

@@ -4,31 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from segjob import console
 from segjob.commands.database import open_database
+from segjob.commands.several import each
 from segjob.config import Settings
-from segjob.errors import SegjobError, Stopped
 from segjob.job.scoring import score
 from segjob.progress import Progress
 
 
 def score_all(settings: Settings, names: tuple[str, ...], params: dict[str, str]) -> tuple[list[dict[str, Any]], int]:
-    """Score every segmentation; returns their documents and the highest exit code.
-
-    One alone may raise; among several, a failed one leaves its document and the next goes on.
-    """
+    """Score every segmentation; returns their documents and the highest exit code."""
     database = open_database(settings)
-    results, exit_code = [], 0
-    for name in names:
-        try:
-            results.append(score(database, settings, name, params, Progress(name)))
-        except SegjobError as error:
-            if len(names) == 1 or isinstance(error, Stopped):
-                raise
-            console.complain(error)
-            results.append({"segmentation": name, **console.failure(error)})
-            exit_code = max(exit_code, error.exit_code)
-    return results, exit_code
+    return each(names, lambda name: (score(database, settings, name, params, Progress(name)), 0))
 
 
 def print_scores(results: list[dict[str, Any]]) -> None:
