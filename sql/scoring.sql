@@ -77,7 +77,10 @@ SELECT {keys}, segment_id, new_segment_id, NULL::integer AS carried_segment_id F
 -- name: count_far
 -- Of each segment, once the changes are made, how many customers it has, and how many of them are farther from its
 -- centre than 99 of 100 were at the fit.
-SELECT s.segment_id, sum(n.n_customers)::bigint AS n_customers, sum(n.n_far)::bigint AS n_far
+SELECT
+    s.segment_id,
+    sum(l.sign) AS n_customers,
+    coalesce(sum(l.sign) FILTER (WHERE l.distance > s.distance_p99), 0) AS n_far
 FROM (
     SELECT segment_id, distance, 1 AS sign FROM {target}
     UNION ALL
@@ -87,7 +90,6 @@ FROM (
 ) AS l
 JOIN {private}.segment AS s
     ON s.segmentation = {name} AND s.version_id = {version_id} AND s.segment_id = l.segment_id
-CROSS JOIN LATERAL (SELECT l.sign AS n_customers, CASE WHEN l.distance > s.distance_p99 THEN l.sign ELSE 0 END AS n_far) AS n
 GROUP BY s.segment_id
 
 -- name: apply_changes

@@ -13,4 +13,4 @@ def wait_until(condition: Callable[[], object], seconds: float = 10.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(PAUSE)
+        time.sleep(PAUSE)  # what is waited for can not be subscribed to

@@ -54,7 +54,7 @@ def wait_for_older_snapshots(database: Database, transaction: str, deadline: flo
         while connection.execute(query("older_snapshots"), {"transaction": transaction}).scalar_one():
             if time.monotonic() > until:
                 raise TryAgain(UNTIL_THEN)
-            time.sleep(PAUSE)
+            time.sleep(PAUSE)  # the server tells nobody when a snapshot ends
 
 
 def scrub(database: Database, names: Names, erased: Sequence[Erased], keys: Sequence[KeyColumn]) -> None:
