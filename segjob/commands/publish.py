@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from segjob import console
 from segjob.commands.database import open_database
 from segjob.commands.score import print_score
 from segjob.config import Settings
-from segjob.errors import SegjobError, Stopped, UsageError
+from segjob.errors import UsageError
 from segjob.job.republishing import Wish, Work, republish
-from segjob.job.scoring import score
 from segjob.progress import Progress
 
 
@@ -23,26 +21,12 @@ def publish(settings: Settings, name: str, version_id: int, force: bool, reason:
 
 def rollback(settings: Settings, name: str) -> dict[str, Any]:
     """Publish the version that was published before, and label with it who came or changed since."""
-    done = moved(settings, name, Wish("rollback"))
-    return scored_since(settings, done) if done["changed"] else done
+    return moved(settings, name, Wish("rollback"))
 
 
 def moved(settings: Settings, name: str, wish: Wish) -> dict[str, Any]:
     settings.segmentation(name)
     return republish(Work(open_database(settings), settings, name, wish, Progress(name)))
-
-
-def scored_since(settings: Settings, done: dict[str, Any]) -> dict[str, Any]:
-    """A version that is visible again has labels of long ago; where they can not be renewed, it is visible as it is."""
-    name = done["segmentation"]
-    try:
-        return done | {"scored": score(open_database(settings), settings, name, {}, Progress(name))}
-    except Stopped:
-        raise
-    except SegjobError as error:
-        sentence = f"the labels are those of when version {done['version_id']} was last published; `score`: {error}"
-        console.say(f"segjob: warning: {sentence}")
-        return done | {"scored": None, "warnings": [*done["warnings"], sentence]}
 
 
 def print_publication(found: dict[str, Any]) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from segjob.errors import DatabaseUnavailable, NotPermitted, TryAgain
-from segjob.job.recording import Record, recorded
+from segjob.job.recording import Record, recorded, warn_late
 from segjob.postgres.connect import Database
 from segjob.postgres.locks import hold_lock
 from segjob.postgres.queries import Names
 from segjob.postgres.retention import Pruned, prune
-from segjob.postgres.runs import add_warnings, finish_run, start_run
+from segjob.postgres.runs import finish_run, start_run
 from segjob.postgres.shapes import check_up_to_date
 from segjob.progress import Progress
 
@@ -51,12 +51,7 @@ def prune_after(database: Database, names: Names, keep_versions: int, record: Re
             found = list(pruned.warnings)
         except (TryAgain, DatabaseUnavailable, NotPermitted) as error:
             found = [f"old versions were not pruned: {error}"]
-        for sentence in found:
-            progress.warn(sentence)
-        record.warnings += found
-        if found:
-            with database.begin() as connection:
-                add_warnings(connection, record.run_id, found)
+        warn_late(database, record, progress, found)
 
 
 def said(progress: Progress, pruned: Pruned) -> list[str]:

@@ -9,7 +9,7 @@ from segjob.errors import TryAgain
 from segjob.job.catching_up import catch_up
 from segjob.job.comparing import Compared, compared
 from segjob.job.gates import evaluate, measure, refusals, refused, warnings
-from segjob.job.recording import Record
+from segjob.job.recording import Record, warn_late
 from segjob.job.task import Task
 from segjob.postgres.connect import Database
 from segjob.postgres.gates import basis_of, reject, store_gates
@@ -93,7 +93,7 @@ def make_visible(
     finished = record.columns(task.progress)
     move = Move(part, "run", record.run_id, version.parent_version_id, found.publication, begins_history=not kept)
     published_at = publish(task.database, move, finished).published_at
-    record.warnings += task.warned(analyze(task.database, task.names))
+    warn_late(task.database, record, task.progress, analyze(task.database, task.names))
     return replace(version, status="published", published_at=published_at)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from segjob.errors import GateRefused, InternalError, SegjobError, Stopped
 from segjob.postgres.connect import Database
-from segjob.postgres.runs import finish_run
+from segjob.postgres.runs import add_warnings, finish_run
 from segjob.progress import Progress
 
 
@@ -44,6 +44,16 @@ def recorded(database: Database, record: Record, progress: Progress) -> Iterator
     except Exception as error:  # whatever it was, the row must not stay `running`
         write_failure(database, record, progress, InternalError(f"internal error: {type(error).__name__}"))
         raise
+
+
+def warn_late(database: Database, record: Record, progress: Progress, sentences: Sequence[str]) -> None:
+    """Say what was noticed after a run had ended, and keep it with the run."""
+    for sentence in sentences:
+        progress.warn(sentence)
+    record.warnings += sentences
+    if sentences:
+        with database.begin() as connection:
+            add_warnings(connection, record.run_id, list(sentences))
 
 
 def write_failure(database: Database, record: Record, progress: Progress, error: SegjobError) -> None:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import Connection
 
-from segjob.errors import DataError, GateRefused
+from segjob.errors import DataError, GateRefused, SegjobError, Stopped
 from segjob.job.comparing import compared
 from segjob.job.gates import refusals
 from segjob.job.pruning import prune_after
 from segjob.job.publishing import analyze
-from segjob.job.recording import Record, recorded
+from segjob.job.recording import Record, recorded, warn_late
+from segjob.job.scoring import score
 from segjob.postgres.connect import Database
 from segjob.postgres.gates import load_gates
 from segjob.postgres.locks import Lock, hold_lock
@@ -90,6 +91,8 @@ def republish(work: Work) -> dict[str, Any]:
             document = move(work, lock, record, seen)
     if document["changed"]:
         prune_after(database, work.names, segmentation.keep_versions, record, work.progress)
+        if work.wish.kind == "rollback":
+            document["scored"] = scored_since(work, record)
     return document | {"warnings": record.warnings, "seconds": work.progress.seconds()}
 
 
@@ -172,10 +175,20 @@ def put_in_place(
             reason=wish.reason,
         )
         done = publish(work.database, asked, record.columns(work.progress))
-    for sentence in analyze(work.database, part.names):
-        work.progress.warn(sentence)
-        record.warnings.append(sentence)
+    warn_late(work.database, record, work.progress, analyze(work.database, part.names))
     return document(work, record, part.version_id, before, done.publication)
+
+
+def scored_since(work: Work, record: Record) -> dict[str, Any] | None:
+    """A version that is visible again has labels of long ago; where they can not be renewed, it is visible as it is."""
+    try:
+        return score(work.database, work.settings, work.name, {}, Progress(work.name))
+    except Stopped:
+        raise
+    except SegjobError as error:
+        sentence = f"the labels are those that the version had when it was last published; `score`: {error}"
+        warn_late(work.database, record, work.progress, [sentence])
+        return None
 
 
 def document(work: Work, record: Record, version_id: int, before: int | None, publication: int) -> dict[str, Any]:

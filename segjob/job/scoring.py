@@ -11,15 +11,15 @@ from segjob.clustering.drift import Drift, measure_drift
 from segjob.clustering.model_features import answers_for
 from segjob.errors import ConfigurationError, SegjobError
 from segjob.job.customers import Spooled
-from segjob.job.publishing import analyze
-from segjob.job.recording import Record, recorded
+from segjob.job.publishing import PATIENCE, analyze
+from segjob.job.recording import Record, recorded, warn_late
 from segjob.job.relabelling import Asked, labelled, listed, read_asked, refuse_nobody
 from segjob.job.run import load_torch
 from segjob.job.source import watermark_column
 from segjob.job.task import Order, Task, open_task
 from segjob.postgres.connect import Database
 from segjob.postgres.history import keep_moves
-from segjob.postgres.locks import hold_lock
+from segjob.postgres.locks import Lock, hold_lock
 from segjob.postgres.moves import Moves, drop_left_moves, drop_moves
 from segjob.postgres.partial import Watermark
 from segjob.postgres.publish import Pointer, pointer_of
@@ -46,8 +46,6 @@ from segjob.records.version import Version
 if TYPE_CHECKING:
     from segjob.config import Settings
 
-PATIENCE = 60.0  # seconds to wait for who publishes right now
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -72,18 +70,21 @@ def score(
     SegjobError
         Whatever went wrong; the labels are as they were.
     """
-    with open_task(database, settings, name, Order(params), progress) as task, hold_lock(database, name, "score"):
+    with (
+        open_task(database, settings, name, Order(params), progress) as task,
+        hold_lock(database, name, "score") as lock,
+    ):
         segmentation = task.segmentation
         with database.begin() as connection:
             drop_left(connection, task.names)
             bound = {**segmentation.params, **params}
             record = Record(start_run(connection, name, "score", segmentation.config_hash(), bound))
         with recorded(database, record, progress):
-            version, outcome = execute(task, record)
+            version, outcome = execute(task, lock, record)
     return document(version, outcome, record, progress)
 
 
-def execute(task: Task, record: Record) -> tuple[Version, Outcome]:
+def execute(task: Task, lock: Lock, record: Record) -> tuple[Version, Outcome]:
     """Everything between the lock and the result.
 
     What the watermark was is of use only if nothing of the configuration is another one since that changes labels.
@@ -95,7 +96,7 @@ def execute(task: Task, record: Record) -> tuple[Version, Outcome]:
         highest = mark.highest(connection) if mark else None
         before = labelled_under(connection, task.names, version.version_id)
     check_same_features(task, version)
-    work = Work(task, version, record, highest)
+    work = Work(task, lock, version, record, highest)
     since = mark.value_of(version.watermark) if mark and before == task.segmentation.config_hash() else None
     outcome = score_recent(work, mark, since) if mark and since is not None else None
     return version, outcome or score_everyone(work)
@@ -106,6 +107,7 @@ class Work:
     """A version whose labels are brought up to date; `highest` is the watermark of whoever is read from now on."""
 
     task: Task
+    lock: Lock
     version: Version
     record: Record
     highest: str | None
@@ -165,7 +167,7 @@ def check_same_features(task: Task, version: Version) -> None:
 def put_in_place(work: Work, spooled: Spooled, known: str) -> Outcome:
     """Find what changed, add it to the history, and make it visible; nobody publishes meanwhile."""
     task, scored, record = work.task, work.scored, work.record
-    with task.progress.phase("publish"), hold_lock(task.database, task.name, "publish", PATIENCE) as lock:
+    with task.progress.phase("publish"), hold_lock(task.database, task.name, "publish", PATIENCE) as publishing:
         with task.database.begin() as connection:
             pointer = still_published(pointer_of(connection, task.name), scored)
             drop_left_moves(connection, task.names)
@@ -176,11 +178,12 @@ def put_in_place(work: Work, spooled: Spooled, known: str) -> Outcome:
         record.rows_labelled = changes.n_came + changes.n_changed
         record.warnings += task.warned(drift_warnings(task, drift) if fit_due else [])
         kept = remember(task, scored, changes, pointer)
-        lock.verify()
+        for lock in (work.lock, publishing):
+            lock.verify()
         scoring = Scoring(scored, pointer, changes, found, record.run_id, kept, fit_due, work.highest)
         done = make_changes(task.database, scoring, record.columns(task.progress))
         if done:
-            record.warnings += task.warned(analyze(task.database, task.names))
+            warn_late(task.database, record, task.progress, analyze(task.database, task.names))
     return Outcome(spooled.n_rows, changes, drift, fit_due, done.publication if done else None)
 
 
