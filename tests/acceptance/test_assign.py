@@ -28,7 +28,7 @@ from tests.markdown import page
 pytestmark = pytest.mark.long
 
 Succeed = Callable[..., str]
-ROWS = 5_000
+ROWS = 100_000
 
 # One value in thirteen is NULL; the others hold what is hard for one of their kind.
 CUSTOMERS = f"""
