@@ -94,15 +94,16 @@ bench: $(BENCHMARKS)  ## segjob beside a single psql, a program by hand and pand
 	$(BIN)/python -m benchmarks compare --rows $(ROWS) --features $(FEATURES) --n-clusters $(K) --key $(KEY) \
 	    --nulls $(NULLS) --times $(TIMES) --with $(WITH) $(BENCH_ARGS)
 
-.PHONY: bench-promises bench-growth bench-phases bench-first-query bench-history bench-assign bench-score
+.PHONY: bench-promises bench-growth bench-phases bench-first-query bench-history bench-assign bench-score bench-lookup
 bench-promises:  ## what segjob promises: the limit beside the measured, about an hour
 bench-growth:  ## how the cost grows with rows, features and k
 bench-phases:  ## who is busy in each phase of a run, and what lies idle
 bench-first-query:  ## what the planner expects of the first query after publishing
 bench-history:  ## what a publication costs more when history is kept
 bench-assign:  ## what a call of the model in SQL costs
+bench-lookup:  ## what it takes to find one customer in a long history
 bench-score:  ## what `segjob score` costs when few customers changed
-bench-promises bench-growth bench-phases bench-first-query bench-history bench-assign bench-score: bench-%: $(BENCHMARKS)
+bench-promises bench-growth bench-phases bench-first-query bench-history bench-assign bench-score bench-lookup: bench-%: $(BENCHMARKS)
 	$(BIN)/python -m benchmarks $* --times $(TIMES) $(BENCH_ARGS)
 
 .PHONY: clean

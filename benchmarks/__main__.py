@@ -8,6 +8,7 @@
     python -m benchmarks history --rows 5000000
     python -m benchmarks assign
     python -m benchmarks score
+    python -m benchmarks lookup
 
 The bundled Postgres runs with its default settings in a temporary directory; nothing is left behind. Besides, there are
 `python -m benchmarks.memory` and `python -m benchmarks.startup`.
@@ -28,6 +29,7 @@ from benchmarks.customers import KEYS, Customers
 from benchmarks.first_query import print_first_query
 from benchmarks.ground import Ground
 from benchmarks.history import print_history
+from benchmarks.lookup import print_lookup
 from benchmarks.phases import print_phases
 from benchmarks.printing import machine, print_comparison
 from benchmarks.promises import PROMISES, measure_promises
@@ -82,6 +84,9 @@ def parser() -> argparse.ArgumentParser:
     score = suites.add_parser("score", help="what `segjob score` costs when few customers changed")
     score.set_defaults(suite=score_few)
     add_table_options(score, rows=1_000_000)
+    lookup = suites.add_parser("lookup", help="what it takes to find one customer in a long history")
+    lookup.set_defaults(suite=look_up)
+    add_table_options(lookup, rows=2_000_000, features=2)
     for suite in suites.choices.values():
         add_common_options(suite)
     return top
@@ -141,6 +146,11 @@ def keep_history(server: Server, wanted: argparse.Namespace) -> Sequence[Compari
 
 def score_few(server: Server, wanted: argparse.Namespace) -> Sequence[Comparison]:
     print_score(ground_of(server, wanted), wanted.times)
+    return []
+
+
+def look_up(server: Server, wanted: argparse.Namespace) -> Sequence[Comparison]:
+    print_lookup(ground_of(server, wanted))
     return []
 
 
