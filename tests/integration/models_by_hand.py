@@ -21,6 +21,9 @@ from segjob.records.source import FeatureColumn, KeyColumn
 from segjob.records.version import Version
 from tests.unit.report.records_by_hand import fitted
 
+DOUBLE = FeatureColumn("x", "double precision", "number")
+TEXT = FeatureColumn("gender", "text", "text")
+
 KEY = (KeyColumn("id", "integer", "integer"),)
 POINTER = """
 INSERT INTO segjob.published VALUES ('mall', {version_id}, 1, now(), 1)
@@ -78,3 +81,9 @@ def model_of(columns: Sequence[ModelColumn], centers: Sequence[Sequence[int]], e
     """Segments 1, 2, … with these centres, in grid units."""
     ids = tuple(range(1, len(centers) + 1))
     return Model(tuple(columns), exponent, ids, np.array(centers, np.int64).reshape(len(centers), -1))
+
+
+def segment(connection: psycopg.Connection, statement: str, *values: Any) -> Any:
+    """What a SELECT of one value gives."""
+    row = connection.execute(f"SELECT {statement}".encode(), values).fetchone()
+    return row and row[0]
