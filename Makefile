@@ -80,6 +80,10 @@ test-matrix: $(DEVELOPMENT)  ## what needs a server, on every version of Postgre
 test-statistics: $(DEVELOPMENT)  ## what has to hold over many draws: coverage of intervals, quality of fits, choice of k; minutes
 	$(BIN)/pytest tests/statistics
 
+.PHONY: test-faults
+test-faults: $(DEVELOPMENT)  ## every point of a run with every fault, and whatever else may go wrong
+	$(BIN)/pytest $(ON_ALL_CORES) tests/faults
+
 .PHONY: test-containers
 test-containers: $(DEVELOPMENT)  ## the same on SEGJOB_TEST_POSTGRES_IMAGE, through testcontainers
 	$(OWN_CHOICE) SEGJOB_TEST_CONTAINERS=1 $(BIN)/pytest -q $(OF_ANY_LENGTH) $(WITH_A_SERVER)
