@@ -56,6 +56,10 @@ class TryAgain(SegjobError):
     retryable = True
 
 
+class InTheWay(TryAgain):
+    """Somebody else's lock did not come free in time: the same step may succeed as soon as it has."""
+
+
 class NotPermitted(SegjobError):
     """The database refuses the role, or an object belongs to somebody else."""
 

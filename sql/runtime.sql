@@ -41,6 +41,39 @@ SET LOCAL lock_timeout = '500ms'
 -- Nobody reads the table of an unfinished version; who still holds it is a session of the run that filled it.
 SET LOCAL lock_timeout = '5s'
 
+-- name: lock_holder
+-- Who has the strongest lock on the tables of a segmentation, for a message; readers come last, the oldest first.
+SELECT
+    l.pid,
+    a.application_name AS application,
+    c.oid::regclass::text AS relation,
+    to_char(a.xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') AS since
+FROM pg_catalog.pg_locks AS l
+JOIN pg_catalog.pg_class AS c ON c.oid = l.relation
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
+WHERE
+    l.locktype = 'relation'
+    AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
+    AND l.granted
+    AND l.pid <> pg_catalog.pg_backend_pid()
+    AND n.nspname = :schema
+    AND (
+        c.relname IN (:labels, :moves)
+        OR pg_catalog.starts_with(c.relname::text, :parts)
+        OR pg_catalog.starts_with(c.relname::text, :pieces)
+    )
+ORDER BY
+    array_position(
+        ARRAY[
+            'AccessExclusiveLock', 'ExclusiveLock', 'ShareRowExclusiveLock', 'ShareLock', 'ShareUpdateExclusiveLock',
+            'RowExclusiveLock', 'RowShareLock'
+        ],
+        l.mode
+    ),
+    a.xact_start
+LIMIT 1
+
 -- name: is_attached
 SELECT EXISTS (
     SELECT FROM pg_catalog.pg_inherits

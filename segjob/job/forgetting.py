@@ -9,6 +9,7 @@ from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
+from sqlalchemy import Connection
 
 from segjob.clustering.sample import key_hashes
 from segjob.errors import InternalError, UsageError
@@ -16,6 +17,7 @@ from segjob.job.recording import Record, recorded
 from segjob.postgres.connect import Database
 from segjob.postgres.erasure import Erased, Forgotten, count_left, erase
 from segjob.postgres.locks import hold_locks
+from segjob.postgres.patience import patiently
 from segjob.postgres.queries import Names, execute, query
 from segjob.postgres.runs import finish_run, start_run
 from segjob.postgres.scoring import drop_scratch
@@ -85,9 +87,11 @@ def begin(database: Database, settings: Settings, names: Names) -> Record:
 
 def take_out(database: Database, names: Names, forgotten: Forgotten, progress: Progress) -> tuple[list[Erased], int]:
     """Delete in one transaction, clean what held the rows, and count again."""
-    with database.begin() as connection:
-        erased, n_sampled = erase(connection, names, forgotten)
-        transaction = connection.execute(query("current_transaction")).scalar_one()
+
+    def step(connection: Connection) -> tuple[list[Erased], int, str]:
+        return *erase(connection, names, forgotten), connection.execute(query("current_transaction")).scalar_one()
+
+    erased, n_sampled, transaction = patiently(database, names, step)
     n_rows = sum(one.n_rows for one in erased)
     progress.log("erased; pages, indexes and statistics are next", rows=n_rows, sampled=n_sampled, tables=len(erased))
     wait_for_older_snapshots(database, transaction, SNAPSHOT_DEADLINE)

@@ -13,7 +13,15 @@ import psycopg
 from psycopg.rows import dict_row
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from segjob.errors import ConfigurationError, DatabaseUnavailable, DataError, NotPermitted, SegjobError, TryAgain
+from segjob.errors import (
+    ConfigurationError,
+    DatabaseUnavailable,
+    DataError,
+    InTheWay,
+    NotPermitted,
+    SegjobError,
+    TryAgain,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -24,6 +32,7 @@ SESSION = """
 SET search_path = '';
 SET row_security = off;
 SET idle_in_transaction_session_timeout = 0;
+SET lock_timeout = '60s';
 SET client_encoding = 'UTF8';
 SET intervalstyle = 'postgres';
 SET datestyle = 'ISO, MDY';
@@ -152,8 +161,9 @@ MEANINGS: tuple[tuple[str, type[SegjobError]], ...] = (
     ("25006", ConfigurationError),
     ("53100", TryAgain),
     ("53", DatabaseUnavailable),
+    ("40P01", InTheWay),
     ("40", TryAgain),
-    ("55P03", TryAgain),
+    ("55P03", InTheWay),
     ("57014", TryAgain),
     ("57", DatabaseUnavailable),
     ("08", DatabaseUnavailable),

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from segjob.postgres.connect import Database
 from segjob.postgres.moves import Moves
-from segjob.postgres.publish import short_attempts
+from segjob.postgres.patience import patiently
 from segjob.postgres.queries import Names, execute, query, quote, sql
 from segjob.records.source import KeyColumn
 
@@ -64,26 +64,27 @@ def keep_moves(database: Database, moves: Moves, n_moved: int) -> None:
 
     Raises
     ------
-    TryAgain
+    InTheWay
         Somebody held the history's table for the whole deadline.
     """
-    with database.begin() as connection:
+
+    def is_added(connection: Connection) -> bool:
         last = without_leftovers(connection, moves)
-        if last is not None and has_room(last, moves, n_moved):
-            add_to_piece(connection, moves, last)
-            return
+        if last is None or not has_room(last, moves, n_moved):
+            return False
+        add_to_piece(connection, moves, last)
+        return True
+
+    if patiently(database, moves.names, is_added):
+        return
     with database.begin() as connection:
         execute(connection, "become_piece", **identifiers(moves))
-    for attempt in short_attempts():
-        with attempt, database.begin() as connection:
-            connection.execute(query("lock_timeout"))
-            execute(connection, "attach_piece", **identifiers(moves))
+    patiently(database, moves.names, lambda connection: execute(connection, "attach_piece", **identifiers(moves)))
 
 
 def keep_nothing(database: Database, moves: Moves) -> None:
     """The same where nobody moves: what an earlier attempt added must not become visible with this publication."""
-    with database.begin() as connection:
-        without_leftovers(connection, moves)
+    patiently(database, moves.names, lambda connection: without_leftovers(connection, moves))
 
 
 def without_leftovers(connection: Connection, moves: Moves) -> tuple[str, int, int] | None:

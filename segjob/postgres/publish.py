@@ -9,18 +9,18 @@ from datetime import datetime
 from typing import Any, Literal
 
 from sqlalchemy import Connection, insert, select, text, update
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from segjob.errors import TryAgain
 from segjob.postgres.connect import Database
-from segjob.postgres.queries import Names, query, quote, sql
+from segjob.postgres.patience import patiently, short_attempts
+from segjob.postgres.queries import Names, execute, query, quote, sql
 from segjob.postgres.runs import finish_run
 from segjob.postgres.tables import publication, published, segmentation, version
 from segjob.postgres.transitions import store_transitions
 from segjob.postgres.write import Part
 from segjob.records.comparison import Comparison
 
-ATTACH_DEADLINE = 60.0  # seconds of short attempts until a reader's lock is given up on
+ANALYZE_DEADLINE = 5.0  # seconds; the version is visible, and its statistics can wait
 
 Kind = Literal["run", "score", "publish", "rollback"]
 
@@ -81,29 +81,20 @@ def pointer_of(connection: Connection, segmentation: str) -> Pointer | None:
     return Pointer(*row) if row else None
 
 
-def attach(database: Database, part: Part, deadline: float = ATTACH_DEADLINE) -> None:
+def attach(database: Database, part: Part) -> None:
     """Make a version's table a partition. Waits for locks in short attempts, so that readers never queue behind it.
 
     Raises
     ------
-    TryAgain
+    InTheWay
         Somebody held the label table for the whole deadline; the version stays as it is.
     """
-    for attempt in short_attempts(deadline):
-        with attempt, database.begin() as connection:
-            connection.execute(query("lock_timeout"))
-            if not is_attached(connection, part):
-                part.execute(connection, "attach_part")
 
+    def step(connection: Connection) -> None:
+        if not is_attached(connection, part):
+            part.execute(connection, "attach_part")
 
-def short_attempts(deadline: float = ATTACH_DEADLINE) -> Retrying:
-    """Come again, after a while that varies, as long as somebody else's lock is in the way."""
-    return Retrying(
-        stop=stop_after_delay(deadline),
-        wait=wait_random_exponential(multiplier=0.2, max=3.0),
-        retry=retry_if_exception_type(TryAgain),
-        reraise=True,
-    )
+    patiently(database, part.names, step)
 
 
 def is_attached(connection: Connection, part: Part) -> bool:
@@ -121,10 +112,10 @@ def publish(database: Database, move: Move, finished: dict[str, Any]) -> Publish
     Raises
     ------
     TryAgain
-        Another version was published since this run began.
+        Another version was published since this run began; or, InTheWay, somebody held the books for too long.
     """
-    with database.begin() as connection:
-        connection.execute(query("lock_timeout"))
+
+    def step(connection: Connection) -> Published:
         done = move_pointer(connection, move)
         mark_versions(connection, move, done.published_at)
         log_publication(connection, move, done)
@@ -132,7 +123,9 @@ def publish(database: Database, move: Move, finished: dict[str, Any]) -> Publish
             connection.execute(update(segmentation).filter_by(**move.segmentation).values(fit_due=False))
         finish_run(connection, move.run_id, "succeeded", version_id=move.part.version_id, exit_code=0, **finished)
         tell(connection, move.identity, done)
-    return done
+        return done
+
+    return patiently(database, move.part.names, step)
 
 
 def tell(connection: Connection, identity: Mapping[str, Any], done: Published) -> None:
@@ -189,8 +182,16 @@ def log(connection: Connection, identity: Mapping[str, Any], done: Published, **
 
 
 def analyze_labels(database: Database, names: Names) -> None:
-    """Statistics of the partitioned table: without them the first join of an analyst is planned blindly."""
-    with database.autocommit() as connection:
-        eighteen = (connection.dialect.server_version_info or (0,)) >= (18,)
-        step = "analyze_only" if eighteen else "analyze"
-        connection.execute(text(sql(step, relation=names.label)[0]))
+    """Statistics of the partitioned table: without them the first join of an analyst is planned blindly.
+
+    Raises
+    ------
+    InTheWay
+        Somebody analyses or vacuums it, or worse, for longer than is worth waiting.
+    """
+    for attempt in short_attempts(ANALYZE_DEADLINE):
+        with attempt, database.autocommit() as connection:
+            execute(connection, "session_lock_timeout")
+            eighteen = (connection.dialect.server_version_info or (0,)) >= (18,)
+            step = "analyze_only" if eighteen else "analyze"
+            connection.execute(text(sql(step, relation=names.label)[0]))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, func, select, text
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from segjob.errors import ConfigurationError, TryAgain
+from segjob.errors import ConfigurationError
 from segjob.postgres.assign import drop_assign
 from segjob.postgres.connect import Database
+from segjob.postgres.patience import patiently
 from segjob.postgres.queries import Names, query, quote, sql
 from segjob.postgres.scoring import drop_scratch
 from segjob.postgres.tables import metadata, run, version
@@ -49,20 +49,16 @@ def remove_segmentation(database: Database, names: Names, deadline: float = REMO
     ------
     ConfigurationError
         Somebody's view depends on ours.
-    TryAgain
+    InTheWay
         Somebody held one of the objects for the whole deadline; nothing is gone.
     """
-    for attempt in Retrying(
-        stop=stop_after_delay(deadline),
-        wait=wait_random_exponential(multiplier=0.2, max=3.0),
-        retry=retry_if_exception_type(TryAgain),
-        reraise=True,
-    ):
-        with attempt, database.begin() as connection:
-            connection.execute(query("lock_timeout"))
-            refuse_dependents(connection, names, GONE)
-            remove_objects(connection, names)
-            remove_books(connection, names)
+
+    def step(connection: Connection) -> None:
+        refuse_dependents(connection, names, GONE)
+        remove_objects(connection, names)
+        remove_books(connection, names)
+
+    patiently(database, names, step, deadline)
 
 
 def remove_objects(connection: Connection, names: Names) -> None:

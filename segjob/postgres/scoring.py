@@ -16,6 +16,7 @@ from segjob.errors import SegjobError, TryAgain
 from segjob.postgres.connect import Database
 from segjob.postgres.locks import is_held
 from segjob.postgres.moves import Moves, create_moves
+from segjob.postgres.patience import patiently
 from segjob.postgres.publish import Pointer, Published, log, tell
 from segjob.postgres.queries import Names, escaped, execute, query, quote, sql
 from segjob.postgres.runs import finish_run
@@ -194,18 +195,20 @@ def make_changes(database: Database, scoring: Scoring, finished: dict[str, Any])
     Raises
     ------
     TryAgain
-        Another version was published meanwhile.
+        Another version was published meanwhile; or, InTheWay, somebody held the labels for too long.
     """
     scored = scoring.scored
-    with database.begin() as connection:
-        execute(connection, "lock_timeout")
+
+    def step(connection: Connection) -> Published | None:
         done = next_publication(connection, scoring) if scoring.changes.n_moved else None
         if done is None:
             compare_pointer(connection, scoring)
         apply_changes(connection, scored, scoring.found)
         note_state(connection, scoring)
         finish_run(connection, scoring.run_id, "succeeded", version_id=scored.version_id, exit_code=0, **finished)
-    return done
+        return done
+
+    return patiently(database, scored.names, step)
 
 
 def note_state(connection: Connection, scoring: Scoring) -> None:

@@ -12,16 +12,15 @@ from contextlib import AbstractContextManager
 from functools import partial
 
 from sqlalchemy import Connection
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from segjob.errors import TryAgain
 from segjob.postgres.connect import Database
 from segjob.postgres.erasure import CustomerTable, Erased, partitioned_tables
+from segjob.postgres.patience import short_attempts
 from segjob.postgres.queries import Names, escaped, execute, query, quote
 from segjob.records.source import KeyColumn
 
 SNAPSHOT_DEADLINE = 10.0  # seconds until transactions that were open before are given up on
-STEP_DEADLINE = 60.0  # seconds of short attempts for one step on one table
 PAUSE = 0.1
 
 UNTIL_THEN = (
@@ -97,12 +96,7 @@ def executing(name: str, **identifiers: str) -> Callable[[Connection], None]:
 
 def keep_trying(opened: Callable[[], AbstractContextManager[Connection]], step: Callable[[Connection], object]) -> None:
     """Take a step in short attempts, so that nobody has to wait behind it."""
-    for attempt in Retrying(
-        stop=stop_after_delay(STEP_DEADLINE),
-        wait=wait_random_exponential(multiplier=0.2, max=3.0),
-        retry=retry_if_exception_type(TryAgain),
-        reraise=True,
-    ):
+    for attempt in short_attempts():
         with attempt, opened() as connection:
             execute(connection, "session_lock_timeout")
             step(connection)
