@@ -162,6 +162,12 @@ LIMIT 1
 -- name: view_comment
 SELECT pg_catalog.obj_description(pg_catalog.to_regclass(:relation), 'pg_class')
 
+-- name: owner_of_view
+-- To whom it belongs, and whether this role may do all that its owner may.
+SELECT c.relowner::pg_catalog.regrole::text AS owner, pg_catalog.pg_has_role(c.relowner, 'USAGE') AS is_ours
+FROM pg_catalog.pg_class AS c
+WHERE c.oid = pg_catalog.to_regclass(:relation)
+
 -- name: has_relation
 SELECT pg_catalog.to_regclass(:relation) IS NOT NULL
 

@@ -209,6 +209,19 @@ def check_ours(connection: Connection, schemas: Schemas) -> None:
                 f"schema {schema} exists and holds objects that are not segjob's, such as {held}; name another in "
                 "database.schema and database.private_schema; nothing was touched"
             )
+    check_owner(connection, schemas)
+
+
+def check_owner(connection: Connection, schemas: Schemas) -> None:
+    """To grant what is somebody else's is a mere warning of the server, and nothing would be granted."""
+    row = connection.execute(
+        query("owner_of_view"), {"relation": f"{quote(schemas.public)}.segmentation"}
+    ).one_or_none()
+    if row is not None and not row.is_ours:
+        raise NotPermitted(
+            f"the views in schema {schemas.public} belong to role {row.owner}, and this role is no member of it: "
+            f"run `segjob migrate` as {row.owner}; nothing was touched"
+        )
 
 
 def create_schemas(connection: Connection, schemas: Schemas) -> Iterator[str]:

@@ -92,6 +92,10 @@ def test_every_configuration_that_is_shown_is_valid(one: Page, tmp_path: Path, m
             assert load(file).segmentations
 
 
+def test_the_roles_that_are_shown_are_those_of_the_script() -> None:
+    assert (ROOT / "sql" / "roles.sql").read_text() in page("docs/how-to/roles.md").blocks("sql")
+
+
 # docs/reference/commands.md
 
 
