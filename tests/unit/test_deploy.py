@@ -15,53 +15,32 @@ import pytest
 import yaml
 from kubernetes_validate.utils import all_versions
 
-from segjob import config
+from segjob import config, errors
+from tests.manifests import (
+    FIT,
+    KUBERNETES,
+    SCORE,
+    action,
+    containers,
+    cronjobs,
+    documents,
+    job,
+    kustomization,
+    mounts,
+    pod,
+    resources,
+    volumes,
+)
+from tests.markdown import page
 
 ROOT = Path(__file__).parents[2]
-KUBERNETES = ROOT / "deploy" / "kubernetes"
 COMPOSE = ROOT / "docker-compose.yml"
-HOW_TO = ROOT / "docs" / "how-to" / "kubernetes.md"
-FIRST_WITH_TIME_ZONES = (1, 27)
+FIRST = (1, 29)  # the first that has podReplacementPolicy without a feature gate
 CONFIGURATIONS = [KUBERNETES / "segjob.yaml", ROOT / "sql" / "demo" / "segjob.yaml"]
 SECRETS = "/run/secrets/segjob"  # where the job looks when SEGJOB_SECRETS_DIR says nothing
 URL = "postgresql://somebody@db.example/shop"
 
-FIT, SCORE = "segjob-fit", "segjob-score"
-
 needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl to render with")
-
-
-def documents(text: str) -> list[dict[str, Any]]:
-    return [document for document in yaml.safe_load_all(text) if document]
-
-
-def kustomization() -> dict[str, Any]:
-    return documents((KUBERNETES / "kustomization.yaml").read_text())[0]
-
-
-def resources() -> list[dict[str, Any]]:
-    return [found for name in kustomization()["resources"] for found in documents((KUBERNETES / name).read_text())]
-
-
-def cronjobs() -> dict[str, dict[str, Any]]:
-    return {found["metadata"]["name"]: found for found in resources() if found["kind"] == "CronJob"}
-
-
-def pod(cronjob: str = FIT) -> dict[str, Any]:
-    return dict(cronjobs()[cronjob]["spec"]["jobTemplate"]["spec"]["template"]["spec"])
-
-
-def containers(cronjob: str = FIT) -> dict[str, dict[str, Any]]:
-    both = (*pod(cronjob)["initContainers"], *pod(cronjob)["containers"])
-    return {container["name"]: container for container in both}
-
-
-def volumes() -> dict[str, dict[str, Any]]:
-    return {volume["name"]: volume for volume in pod()["volumes"]}
-
-
-def mounts(container: str) -> dict[str, str]:
-    return {mount["mountPath"]: mount["name"] for mount in containers()[container]["volumeMounts"]}
 
 
 def services() -> dict[str, dict[str, Any]]:
@@ -88,14 +67,14 @@ def refuse_invalid(manifests: list[dict[str, Any]], version: str) -> None:
 
 
 def kubernetes_versions() -> list[str]:
-    return [known for known in all_versions() if tuple(map(int, known.split(".")[:2])) >= FIRST_WITH_TIME_ZONES]
+    return [known for known in all_versions() if tuple(map(int, known.split(".")[:2])) >= FIRST]
 
 
 # Kubernetes
 
 
 @pytest.mark.parametrize("version", kubernetes_versions())
-def test_every_manifest_is_valid_in_every_kubernetes_that_knows_time_zones(version):
+def test_every_manifest_is_valid_in_every_kubernetes_that_the_guide_promises(version):
     refuse_invalid(resources(), version)
 
 
@@ -119,7 +98,6 @@ def test_a_job_starts_once_at_the_local_time_and_never_beside_another_of_its_kin
     assert spec["timeZone"]
     assert spec["startingDeadlineSeconds"] >= 100  # fewer, and the controller may miss it between two of its looks
     assert pod(name)["restartPolicy"] == "Never"
-    assert spec["jobTemplate"]["spec"]["backoffLimit"] > 0
 
 
 def test_every_day_of_a_month_has_a_fit_or_a_score():
@@ -135,9 +113,10 @@ def test_the_schema_is_brought_up_to_date_before_the_job_runs(name, arguments):
 
 
 def test_a_score_runs_as_a_fit_does():
-    """What the tests below hold of the fit's pod holds of the other as well."""
-    fit, score = pod(FIT), pod(SCORE)
-    for container in (fit["containers"][0], score["containers"][0]):
+    """What the tests below hold of the fit's job and pod holds of the other as well."""
+    fit, score = job(FIT), job(SCORE)
+    for spec in (fit, score):
+        (container,) = spec["template"]["spec"]["containers"]
         del container["name"], container["args"]
     assert fit == score
 
@@ -155,8 +134,7 @@ def test_no_container_is_root_or_may_become_it_or_write_to_its_image(name):
 @pytest.mark.parametrize("name", ["migrate", "run"])
 def test_every_container_says_what_it_needs_and_what_it_may_take(name):
     asked = containers()[name]["resources"]
-    assert {"cpu", "memory"} <= asked["requests"].keys()
-    assert {"cpu", "memory"} <= asked["limits"].keys()
+    assert asked["requests"].keys() == asked["limits"].keys() == {"cpu", "memory", "ephemeral-storage"}
 
 
 @pytest.mark.parametrize("name", ["migrate", "run"])
@@ -164,10 +142,42 @@ def test_every_mount_has_its_volume(name):
     assert set(mounts(name).values()) <= volumes().keys()
 
 
-def test_the_spool_is_bounded_and_lies_where_the_configuration_says(monkeypatch):
+def test_the_spool_is_a_bounded_volume_of_the_pod_and_lies_where_the_configuration_says(monkeypatch):
     monkeypatch.setenv("DATABASE_URL", URL)
     folder = config.load(KUBERNETES / "segjob.yaml").resources.spool_folder
-    assert "sizeLimit" in volumes()[mounts("run")[str(folder)]]["emptyDir"]
+    claim = volumes()[mounts("run")[str(folder)]]["ephemeral"]["volumeClaimTemplate"]["spec"]
+    assert claim["resources"]["requests"] == {"storage": "4Gi"}
+
+
+def codes(retryable: bool) -> set[int]:
+    known = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors.SegjobError)]
+    return {one.exit_code for one in known if one.retryable is retryable} - {errors.Stopped.exit_code}
+
+
+@pytest.mark.parametrize("code", sorted(codes(retryable=True)))
+def test_what_a_later_attempt_may_mend_is_attempted_again(code):
+    assert action(code) == "Count"
+
+
+@pytest.mark.parametrize("code", [*sorted(codes(retryable=False)), 137])
+def test_what_no_attempt_mends_fails_the_job_at_once(code):
+    assert action(code) == "FailJob"
+
+
+@pytest.mark.parametrize("code", [errors.Stopped.exit_code, 137])
+def test_a_pod_that_the_cluster_moves_away_uses_up_no_attempt(code):
+    assert action(code, "DisruptionTarget") == "Ignore"
+
+
+def test_attempts_are_spaced_over_longer_than_the_server_takes_to_miss_a_machine():
+    """The lock of a machine that vanished is held until the server has noticed, after a minute."""
+    pauses = [10 * 2**attempt for attempt in range(job()["backoffLimit"])]
+    assert 300 < sum(pauses) < job()["activeDeadlineSeconds"] / 2
+
+
+def test_a_new_pod_waits_until_the_old_one_has_ended():
+    assert job()["podReplacementPolicy"] == "Failed"
+    assert pod()["terminationGracePeriodSeconds"] >= 10  # a run that is told to stop takes up to five
 
 
 @pytest.mark.parametrize("name", ["migrate", "run"])
@@ -212,19 +222,37 @@ def test_what_kustomize_renders_is_valid_and_holds_the_configuration(version):
     assert held["data"] == {"segjob.yaml": (KUBERNETES / "segjob.yaml").read_text()}
 
 
+def overlay_of(folder: Path, kustomization: str) -> list[dict[str, Any]]:
+    """What an overlay in a folder renders to, with the base found where it lies here."""
+    base = os.path.relpath(KUBERNETES, folder.resolve())
+    (folder / "kustomization.yaml").write_text(
+        re.sub(r"(?m)^(\s+- )\S*deploy/kubernetes$", rf"\g<1>{base}", kustomization)
+    )
+    (folder / "segjob.yaml").write_text("segmentations: {}\n")
+    manifests = rendered(folder)
+    refuse_invalid(manifests, kubernetes_versions()[-1])
+    return manifests
+
+
+OVERLAY, *PATCHES = page("docs/how-to/kubernetes.md").blocks("yaml")
+
+
 @needs_kubectl
 def test_the_overlay_that_the_how_to_shows_renders(tmp_path):
-    overlay = next(
-        block
-        for block in re.findall(r"```yaml\n(.*?)```", HOW_TO.read_text(), re.DOTALL)
-        if "kind: Kustomization" in block
-    )
-    base = os.path.relpath(KUBERNETES, tmp_path.resolve())
-    (tmp_path / "kustomization.yaml").write_text(re.sub(r"(?m)^(\s+- )\S*deploy/kubernetes$", rf"\g<1>{base}", overlay))
-    (tmp_path / "segjob.yaml").write_text("segmentations: {}\n")
-    manifests = rendered(tmp_path)
-    refuse_invalid(manifests, kubernetes_versions()[-1])
-    assert {manifest["metadata"]["namespace"] for manifest in manifests} == {"analytics"}
+    assert {manifest["metadata"]["namespace"] for manifest in overlay_of(tmp_path, OVERLAY)} == {"analytics"}
+
+
+@needs_kubectl
+@pytest.mark.parametrize("patch", PATCHES, ids=["larger", "folder-of-the-node"])
+def test_every_other_spool_that_the_how_to_shows_is_in_the_place_of_the_first(tmp_path, patch):
+    changed = [
+        one for one in overlay_of(tmp_path, OVERLAY.partition("patches:")[0] + patch) if one["kind"] == "CronJob"
+    ]
+    assert len(changed) == 2
+    for cronjob in changed:
+        spec = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        assert [volume["name"] for volume in spec["volumes"]] == list(volumes())
+        assert spec["volumes"][-1] != volumes()["spool"]
 
 
 # The configurations
