@@ -13,7 +13,7 @@ from segjob.job.task import Order, Task, open_task
 from segjob.postgres.candidates import store_candidates
 from segjob.postgres.connect import Database
 from segjob.postgres.locks import Lock, hold_lock
-from segjob.postgres.runs import finish_run, start_run
+from segjob.postgres.runs import ending_run, finish_run, start_run
 from segjob.postgres.versions import published_model
 from segjob.progress import Progress
 from segjob.records.model import Model
@@ -62,7 +62,7 @@ def execute(task: Task, lock: Lock, record: Record, numbers: range) -> dict[str,
     if not choice.clear:
         record.warnings.append(choice.reason)
     lock.verify()
-    with task.progress.phase("write"), task.database.begin() as connection:
+    with task.progress.phase("write"), ending_run(task.database, record.run_id) as connection:
         store_candidates(connection, task.name, record.run_id, choice.candidates)
         finish_run(connection, record.run_id, "succeeded", exit_code=0, **record.columns(task.progress))
     return {

@@ -19,7 +19,7 @@ from segjob.postgres.erasure import Erased, Forgotten, count_left, erase
 from segjob.postgres.locks import hold_locks
 from segjob.postgres.patience import patiently
 from segjob.postgres.queries import Names, execute, query
-from segjob.postgres.runs import finish_run, start_run
+from segjob.postgres.runs import ending_run, finish_run, start_run
 from segjob.postgres.scoring import drop_scratch
 from segjob.postgres.scrubbing import SNAPSHOT_DEADLINE, scrub, wait_for_older_snapshots
 from segjob.postgres.shapes import check_up_to_date, stored_keys
@@ -60,7 +60,7 @@ def forget_customers(
         record = begin(database, settings, names)
         with recorded(database, record, progress):
             erased, n_sampled = take_out(database, names, forgotten, progress)
-            with database.begin() as connection:
+            with ending_run(database, record.run_id) as connection:
                 finish_run(connection, record.run_id, "succeeded", exit_code=0, **record.columns(progress))
     tables = [{"table": one.table.name, "n_rows": one.n_rows} for one in erased if one.n_rows]
     tables += [{"table": "sample_row", "n_rows": n_sampled}] if n_sampled else []

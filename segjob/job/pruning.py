@@ -10,7 +10,7 @@ from segjob.postgres.connect import Database
 from segjob.postgres.locks import hold_lock
 from segjob.postgres.queries import Names
 from segjob.postgres.retention import Pruned, prune
-from segjob.postgres.runs import finish_run, start_run
+from segjob.postgres.runs import ending_run, finish_run, start_run
 from segjob.postgres.shapes import check_up_to_date
 from segjob.progress import Progress
 
@@ -29,7 +29,7 @@ def prune_versions(database: Database, settings: Settings, name: str, progress: 
         with recorded(database, record, progress):
             pruned = prune(database, Names(database.schemas, name), segmentation.keep_versions)
             record.warnings += said(progress, pruned)
-            with database.begin() as connection:
+            with ending_run(database, record.run_id) as connection:
                 finish_run(connection, record.run_id, "succeeded", exit_code=0, **record.columns(progress))
     return {
         "segmentation": name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
-from segjob.errors import TryAgain
+from segjob.errors import DatabaseUnavailable, TryAgain
 from segjob.job.catching_up import catch_up
 from segjob.job.comparing import Compared, compared
 from segjob.job.gates import evaluate, measure, refusals, refused, warnings
@@ -16,7 +16,7 @@ from segjob.postgres.gates import basis_of, reject, store_gates
 from segjob.postgres.locks import Lock, hold_lock
 from segjob.postgres.publish import Move, analyze_labels, attach, overtaken, pointer_of, publish
 from segjob.postgres.queries import Names
-from segjob.postgres.runs import finish_run
+from segjob.postgres.runs import ending_run, finish_run
 from segjob.postgres.transitions import store_transitions
 from segjob.postgres.write import Part
 from segjob.records.comparison import Comparison
@@ -69,7 +69,7 @@ def judge(task: Task, version: Version, comparison: Comparison | None) -> Versio
 
 def turn_away(task: Task, version: Version, record: Record) -> Version:
     """A gate refused the version: nothing becomes visible, and its labels stay for whoever wants to look at them."""
-    with task.database.begin() as connection:
+    with ending_run(task.database, record.run_id) as connection:
         reject(connection, version, refusals(version.gates), record.columns(task.progress))
     return replace(version, status="rejected")
 
@@ -77,7 +77,7 @@ def turn_away(task: Task, version: Version, record: Record) -> Version:
 def keep_back(task: Task, version: Version, record: Record) -> Version:
     """The order was not to publish: the run has done its work."""
     finished = record.columns(task.progress)
-    with task.database.begin() as connection:
+    with ending_run(task.database, record.run_id) as connection:
         finish_run(connection, record.run_id, "succeeded", version_id=version.version_id, exit_code=0, **finished)
     return version
 
@@ -101,6 +101,6 @@ def analyze(database: Database, names: Names) -> list[str]:
     """Give the planner its statistics. The version is published: nothing that happens here takes that back."""
     try:
         analyze_labels(database, names)
-    except TryAgain as error:
+    except (TryAgain, DatabaseUnavailable) as error:
         return [f"the label table could not be analysed: {error}"]
     return []

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from segjob.errors import GateRefused, InternalError, SegjobError, Stopped
+from segjob.errors import DatabaseUnavailable, GateRefused, InternalError, SegjobError, Stopped, TryAgain
 from segjob.postgres.connect import Database
 from segjob.postgres.runs import add_warnings, finish_run
 from segjob.progress import Progress
@@ -47,13 +47,16 @@ def recorded(database: Database, record: Record, progress: Progress) -> Iterator
 
 
 def warn_late(database: Database, record: Record, progress: Progress, sentences: Sequence[str]) -> None:
-    """Say what was noticed after a run had ended, and keep it with the run."""
+    """Say what was noticed after a run had ended, and keep it with the run, unless the server is gone by now."""
     for sentence in sentences:
         progress.warn(sentence)
     record.warnings += sentences
     if sentences:
-        with database.begin() as connection:
-            add_warnings(connection, record.run_id, list(sentences))
+        try:
+            with database.begin() as connection:
+                add_warnings(connection, record.run_id, list(sentences))
+        except (DatabaseUnavailable, TryAgain) as error:
+            progress.warn(f"run {record.run_id} does not keep these warnings: {error}")
 
 
 def write_failure(database: Database, record: Record, progress: Progress, error: SegjobError) -> None:

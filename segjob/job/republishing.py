@@ -20,7 +20,7 @@ from segjob.postgres.locks import Lock, hold_lock
 from segjob.postgres.publications import Candidate, candidate, version_before
 from segjob.postgres.publish import Move, Pointer, attach, overtaken, pointer_of, publish
 from segjob.postgres.queries import Names
-from segjob.postgres.runs import finish_run, start_run
+from segjob.postgres.runs import ending_run, finish_run, start_run
 from segjob.postgres.shapes import check_up_to_date, stored_keys
 from segjob.postgres.write import Part, part_state
 from segjob.progress import Progress
@@ -99,7 +99,7 @@ def republish(work: Work) -> dict[str, Any]:
 def move(work: Work, lock: Lock, record: Record, seen: Pointer | None) -> dict[str, Any]:
     """All that happens under the lock."""
     with work.progress.phase("publish"):
-        with work.database.begin() as connection:
+        with ending_run(work.database, record.run_id) as connection:
             pointer = pointer_of(connection, work.name)
             wanted = wanted_version(connection, work)
             part = Part(work.names, wanted.version_id, stored_keys(connection, work.name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -17,12 +18,19 @@ LOCK_DEADLINE = 60.0  # seconds of short attempts until somebody else's lock is 
 T = TypeVar("T")
 
 
-def patiently(database: Database, names: Names, step: Callable[[Connection], T], deadline: float | None = None) -> T:
+def patiently(
+    database: Database,
+    names: Names,
+    step: Callable[[Connection], T],
+    deadline: float | None = None,
+    begin: Callable[[], AbstractContextManager[Connection]] | None = None,
+) -> T:
     """Take a step of a segmentation in a transaction of its own, again and again while somebody's lock is in the way.
 
     Parameters
     ----------
     deadline : seconds; LOCK_DEADLINE if not told
+    begin : opens the transaction of an attempt, if it is not any one
 
     Raises
     ------
@@ -31,7 +39,7 @@ def patiently(database: Database, names: Names, step: Callable[[Connection], T],
     """
 
     def attempt() -> T:
-        with database.begin() as connection:
+        with (begin or database.begin)() as connection:
             execute(connection, "lock_timeout")
             return step(connection)
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal
 
 from sqlalchemy import Connection, insert, select, text, update
@@ -14,7 +15,7 @@ from segjob.errors import TryAgain
 from segjob.postgres.connect import Database
 from segjob.postgres.patience import patiently, short_attempts
 from segjob.postgres.queries import Names, execute, query, quote, sql
-from segjob.postgres.runs import finish_run
+from segjob.postgres.runs import ending_run, finish_run
 from segjob.postgres.tables import publication, published, segmentation, version
 from segjob.postgres.transitions import store_transitions
 from segjob.postgres.write import Part
@@ -103,7 +104,7 @@ def is_attached(connection: Connection, part: Part) -> bool:
 
 
 def publish(database: Database, move: Move, finished: dict[str, Any]) -> Published:
-    """Move the pointer, mark the versions, finish the run, tell listeners: all of it or nothing.
+    """Move the pointer, mark the versions, finish the run, tell listeners: all of it or nothing, and once.
 
     Parameters
     ----------
@@ -125,7 +126,7 @@ def publish(database: Database, move: Move, finished: dict[str, Any]) -> Publish
         tell(connection, move.identity, done)
         return done
 
-    return patiently(database, move.part.names, step)
+    return patiently(database, move.part.names, step, begin=partial(ending_run, database, move.run_id))
 
 
 def tell(connection: Connection, identity: Mapping[str, Any], done: Published) -> None:

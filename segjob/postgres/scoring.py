@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Row, text, update
@@ -19,7 +20,7 @@ from segjob.postgres.moves import Moves, create_moves
 from segjob.postgres.patience import patiently
 from segjob.postgres.publish import Pointer, Published, log, tell
 from segjob.postgres.queries import Names, escaped, execute, query, quote, sql
-from segjob.postgres.runs import finish_run
+from segjob.postgres.runs import ending_run, finish_run
 from segjob.postgres.tables import segment, segmentation, version
 from segjob.postgres.write import Part
 
@@ -208,7 +209,7 @@ def make_changes(database: Database, scoring: Scoring, finished: dict[str, Any])
         finish_run(connection, scoring.run_id, "succeeded", version_id=scored.version_id, exit_code=0, **finished)
         return done
 
-    return patiently(database, scored.names, step)
+    return patiently(database, scored.names, step, begin=partial(ending_run, database, scoring.run_id))
 
 
 def note_state(connection: Connection, scoring: Scoring) -> None:

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.acceptance.conftest import configure, mall_project, mall_published, published_mall, succeed
 from tests.faults.server import MortalServer, mortal_server
+
+__all__ = ["configure", "mall_project", "mall_published", "published_mall", "succeed"]
 
 
 @pytest.fixture(scope="session")
