@@ -14,10 +14,10 @@ from segjob.clustering.minibatch import MiniBatchKMeans
 from segjob.clustering.nearest import as_rows, resolve_device
 from segjob.clustering.passes import (
     Settled,
-    exact_passes,
     largest_first,
     ordered_passes,
     tally_all,
+    warm_passes,
 )
 from segjob.clustering.tournament import START_ROWS, Start, find_start
 from segjob.errors import DataError
@@ -145,8 +145,8 @@ def choose(warm: Candidate | None, cold: Candidate | None) -> Candidate:
 def warm_fit(
     rows: Tensor, population: Population[np.ndarray], parent: np.ndarray, unit: float, device: str
 ) -> Candidate:
-    """The parent's centres after exact passes, in their order."""
-    settled = exact_passes(rows[:START_ROWS], population, parent, device)
+    """The parent's centres after their passes, in their order."""
+    settled = warm_passes(rows, population, parent, device)
     return Candidate(settled, (pass_stage("warm_start", settled, population.n_rows, unit),), 0, warm=True)
 
 

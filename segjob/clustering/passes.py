@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 
 import numpy as np
 from torch import Tensor
 
+from segjob.clustering.cores import tally_at_once
 from segjob.clustering.nearest import Tally, as_rows, tally
 from segjob.clustering.starts import farthest_rows, means
+from segjob.clustering.tournament import START_ROWS
 from segjob.records.population import Population
 
 MOST_PASSES = 300
@@ -53,19 +56,50 @@ class Settled:
         return np.asarray(self.tally.counts[0])
 
 
+def warm_passes(sample: Tensor, population: Population[np.ndarray], centers: np.ndarray, device: str) -> Settled:
+    """Exact passes from the centres of a parent, which are kept where the first of them shows that they still hold.
+
+    Where they do not, it would take many: those centres go through Lloyd's iterations on the sample first.
+    """
+    held = exact_passes(sample[:START_ROWS], population, centers, device, most=2)
+    if held.converged:
+        return held
+    near = held.centers
+    for rows in (sample[:START_ROWS], sample):
+        near = iterated(rows, near)
+    settled = exact_passes(sample[:START_ROWS], population, replace(held.placed, centers=near), device)
+    return replace(settled, n_passes=held.n_passes + settled.n_passes, inertia_before=held.inertia_before)
+
+
+def iterated(rows: Tensor, centers: np.ndarray) -> np.ndarray:
+    """Centres (k, d) after Lloyd's iterations on some rows; one that has no members among these stays."""
+    found = tally_at_once(rows, centers[None])
+    for _ in range(MOST_PASSES):
+        following = tally_at_once(rows, means(found), found.squares)
+        if gains_too_little(found.inertia[0], following.inertia[0]):
+            break
+        found = following
+    return np.asarray(found.centers[0])
+
+
 def exact_passes(
-    sample: Tensor, population: Population[np.ndarray], centers: np.ndarray | Placed, device: str
+    sample: Tensor,
+    population: Population[np.ndarray],
+    centers: np.ndarray | Placed,
+    device: str,
+    most: int | None = None,
 ) -> Settled:
     """Lloyd's passes over everyone: keep the first centres whose next pass gains less than 1e-5 of the inertia."""
     placed = centers if isinstance(centers, Placed) else Placed(centers, np.arange(len(centers)))
-    passes = lloyd_passes(sample, population, placed, device)
+    most = MOST_PASSES if most is None else most
+    passes = islice(lloyd_passes(sample, population, placed, device), most)
     kept, found = next(passes)
     inertia_before = found.inertia[0]
     for n_passes, (following, following_tally) in enumerate(passes, start=2):
         if found.counts.all() and gains_too_little(found.inertia[0], following_tally.inertia[0]):
             return Settled(kept, found, n_passes, inertia_before, converged=True)
         kept, found = following, following_tally
-    return Settled(kept, found, MOST_PASSES, inertia_before, converged=False)
+    return Settled(kept, found, most, inertia_before, converged=False)
 
 
 def ordered_passes(sample: Tensor, population: Population[np.ndarray], centers: np.ndarray, device: str) -> Settled:
@@ -106,7 +140,7 @@ def lloyd_passes(
 ) -> Iterator[tuple[Placed, Tally]]:
     """Centres and their exact tally, pass after pass."""
     squares: int | None = None
-    for _ in range(MOST_PASSES):
+    while True:
         found = tally_all(population, placed.centers, device, squares)
         squares = found.squares
         yield placed, found

@@ -54,3 +54,28 @@ def test_a_centre_that_loses_its_members_among_all_customers_is_moved() -> None:
     settled = passes.exact_passes(sample, population, np.array([[0], [10_000], [120]]), "cpu")
     assert settled.tally.counts.min() > 0
     assert settled.tally.inertia[0] <= 1
+
+
+def test_a_parent_that_no_longer_holds_goes_through_the_sample_and_not_through_many_passes() -> None:
+    population = on_grid(blobs(40_000, 3, 6, apart=1.0)[0])
+    sample = torch.from_numpy(population[:20_000].copy())
+    parent = population[:6].astype(np.int64)
+    plainly = passes.exact_passes(sample, ListPopulation([population]), parent, "cpu")
+    settled = passes.warm_passes(sample, ListPopulation([population]), parent, "cpu")
+    assert settled.n_passes < plainly.n_passes / 2
+    assert settled.inertia < 1.01 * plainly.inertia
+    assert settled.inertia_before == plainly.inertia_before
+    again = passes.warm_passes(sample, ListPopulation([population]), settled.centers, "cpu")
+    np.testing.assert_array_equal(again.centers, settled.centers)
+    assert again.n_passes == 2
+
+
+def test_a_segment_that_is_not_in_the_sample_stays_itself() -> None:
+    crowd = on_grid(blobs(5_000, 2, 2, apart=8.0)[0])
+    few = np.array([[900_000, 900_000], [900_002, 900_002]], np.float32)
+    sample, population = torch.from_numpy(crowd), ListPopulation([crowd, few])
+    parent = np.array([crowd[0] + 30_000, [900_010, 900_010], crowd[1] + 30_000], np.int64)
+    settled = passes.warm_passes(sample, population, parent, "cpu")
+    assert settled.placed.origins.tolist() == [0, 1, 2]
+    assert settled.centers[1].tolist() == [900_001, 900_001]
+    assert settled.counts[1] == 2
