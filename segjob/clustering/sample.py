@@ -17,16 +17,19 @@ import pyarrow.compute as pc
 SALT = 0x5E67_0B5E_6A0B_2026
 PERSON = b"segjob sample"
 LARGEST_SAMPLE = 2**20
-LARGEST_SAMPLE_VALUES = 2**24
+LARGEST_SAMPLE_VALUES = 2**23
 SLACK = 4  # a sample is cut back to its capacity when it is a quarter over it
 
 
 def sample_capacity(n_features: int) -> int:
-    """How many customers the sample holds at most: min(2**20, 2**24 / n_features).
+    """How many customers the sample holds at most: min(2**20, 2**23 / n_features).
 
-    A quarter of what the largest sample for the statistics alone could be: raw values (float64), grid integers
-    (float32) and, for a moment, a second copy of both are held at once, and 2**24 values keep these together under
-    400 MB. With one to sixteen features it is 2**20 customers.
+    Raw values (float64), grid integers (float32) and, for a moment, a second copy of both are held at once, and 2**23
+    values keep these together under 200 MB. With one to eight features it is 2**20 customers.
+
+    Parameters
+    ----------
+    n_features : as they are read, or columns as they are clustered
     """
     return min(LARGEST_SAMPLE, LARGEST_SAMPLE_VALUES // max(n_features, 1))
 
@@ -100,6 +103,11 @@ class SampleRows:
     def take(self, positions: np.ndarray) -> SampleRows:
         columns = tuple(column.take(pa.array(positions)) for column in self.categories)
         return SampleRows(self.hashes[positions], self.numbers[positions], columns)
+
+    def first(self, n_rows: int) -> SampleRows:
+        """So many at most; in the order of the hashes a fair sample again."""
+        columns = tuple(column[:n_rows] for column in self.categories)
+        return self if self.n_rows <= n_rows else SampleRows(self.hashes[:n_rows], self.numbers[:n_rows], columns)
 
     def up_to(self, threshold: int) -> SampleRows:
         kept = self.hashes <= np.uint64(threshold)

@@ -63,7 +63,7 @@ def fit_customers(task: Task, customers: Customers, prepared: Prepared) -> Fitte
     )
     matched = match_segments(task, customers, prepared, found, parent, next_id)
     found = reordered(found, matched.order, prepared.sample, prepared.population, unit, task.device)
-    return Fitted(prepared, found, rules_of(task, customers, prepared, found, matched), matched, choice)
+    return Fitted(prepared, found, rules_of(task, prepared, found, matched), matched, choice)
 
 
 def choice_of(task: Task, prepared: Prepared, parent: Model | None) -> Choice | None:
@@ -85,11 +85,11 @@ def choose_number(task: Task, prepared: Prepared, numbers: Sequence[int], publis
     )
 
 
-def rules_of(task: Task, customers: Customers, prepared: Prepared, found: Fit, matched: Matched) -> tuple[Rule, ...]:
+def rules_of(task: Task, prepared: Prepared, found: Fit, matched: Matched) -> tuple[Rule, ...]:
     """What an analyst could write in SQL instead, learnt on the first customers of the sample."""
     index = nearest_two(found.centers, prepared.sample[:SAMPLE_ROWS], task.device).index
     ids = [match.segment_id for match in matched.by_id]
-    return learn_rules(prepared.plan.columns, column_types(task), customers.survey.sample.rows, index, ids)
+    return learn_rules(prepared.plan.columns, column_types(task), prepared.rows, index, ids)
 
 
 def column_types(task: Task) -> tuple[str, ...]:

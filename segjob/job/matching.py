@@ -78,13 +78,13 @@ def match_segments(
     if parent is None:
         return Matched(unmatched(found, next_id))
     if not answers_for(parent.model, specs, [column.family for column in task.plan.features]):
-        return match_by_labels(task, customers, prepared, found, parent, next_id)
+        return match_by_labels(task, prepared, found, parent, next_id)
     asked = Predecessor(parent.model, prepared.plan, tuple(specs), task.device)
     table, positions = followed(task, customers, prepared, found, asked)
     carried = Carried(np.array(parent.model.segment_ids, np.int32), positions)
     matches = align(table.shared, parent.model.segment_ids, found.counts, next_id)
     if any(match.origin in ("split", "merged") for match in matches):
-        before = published_positions(task, customers, parent)
+        before = published_positions(task, prepared, parent)
         matches = without_newcomers(matches, before >= 0, nearest(found.centers, prepared.sample, task.device))
     return Matched(matches, carried, parent)
 
@@ -127,15 +127,13 @@ def decode_positions(batch: pa.RecordBatch) -> np.ndarray:
 # By labels
 
 
-def match_by_labels(
-    task: Task, customers: Customers, prepared: Prepared, found: Fit, parent: Parent, next_id: int
-) -> Matched:
+def match_by_labels(task: Task, prepared: Prepared, found: Fit, parent: Parent, next_id: int) -> Matched:
     """Follow the customers of the sample who have a label in the published version.
 
     A hash stands for the key, so the published labels go by once and nothing is kept of those outside of the sample,
     which is everyone up to 2**20 customers.
     """
-    before = published_positions(task, customers, parent)
+    before = published_positions(task, prepared, parent)
     known = before >= 0
     if not known.any():
         why = "the features differ from those of the published version, and no customer has a label there"
@@ -164,11 +162,11 @@ def without_newcomers(matches: tuple[Match, ...], known: np.ndarray, new: np.nda
     )
 
 
-def published_positions(task: Task, customers: Customers, parent: Parent) -> np.ndarray:
+def published_positions(task: Task, prepared: Prepared, parent: Parent) -> np.ndarray:
     """The published segment of every customer of the sample, as `labels_of` gives it."""
     part = Part(task.names, parent.version_id, task.plan.keys)
     labels = read_segment_ids(task.database, part, task.plan.schema)
-    return labels_of(customers.survey.sample.rows.hashes, parent, labels)
+    return labels_of(prepared.rows.hashes, parent, labels)
 
 
 def labels_of(hashes: np.ndarray, parent: Parent, labels: Iterable[tuple[pa.RecordBatch, np.ndarray]]) -> np.ndarray:

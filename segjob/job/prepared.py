@@ -8,6 +8,7 @@ import numpy as np
 
 from segjob.clustering.nearest import one_thread_each, use_threads
 from segjob.clustering.plan import FeaturePlan, plan_features
+from segjob.clustering.sample import SampleRows, sample_capacity
 from segjob.config.threads import threads
 from segjob.engine.chunks import decode_matrix, matrix_batch, matrix_schema
 from segjob.engine.local import LocalPopulation
@@ -22,7 +23,8 @@ class Prepared:
 
     plan: FeaturePlan
     population: LocalPopulation[np.ndarray]
-    sample: np.ndarray  # (s, d) float32 grid coordinates in the order of the hashes
+    rows: SampleRows  # (s,) those of the sample, fewer where there are more columns than features
+    sample: np.ndarray  # (s, d) float32 grid coordinates of the same
 
 
 def prepare(task: Task, customers: Customers) -> Prepared:
@@ -37,4 +39,5 @@ def prepare(task: Task, customers: Customers) -> Prepared:
         spool.append(matrix_batch(matrix))
     spool.finish()
     population = LocalPopulation(spool, decode_matrix, customers.labelled.threads, one_thread_each)
-    return Prepared(plan, population, plan.prepare(customers.survey.sample.rows))
+    rows = customers.survey.sample.rows.first(sample_capacity(len(plan.clustered)))
+    return Prepared(plan, population, rows, plan.prepare(rows))

@@ -54,7 +54,7 @@ def build_version(task: Task, identity: Identity, customers: Customers, fitted: 
     centers, ids, plan, summary = fitted.fit.centers, fitted.segment_ids, fitted.prepared.plan, counted.segments
     scored = silhouette(fitted.prepared.sample, centers, summary.counts, task.device)
     squared = fitted.prepared.population.reduce(SquaredPass(centers, summary, task.device))
-    rows = customers.survey.sample.rows
+    rows = fitted.prepared.rows
     medians = segment_medians(plan.columns, rows, scored.index, len(ids))
     apart = differences(plan.columns, plan.unit, summary, fitted.prepared.sample)
     found = centroids(plan.columns, plan.unit, centers, ids, summary, medians)

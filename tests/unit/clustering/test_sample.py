@@ -72,7 +72,7 @@ def test_hashes_of_consecutive_integers_are_spread_evenly() -> None:
     assert np.histogram(shares, 10, (0, 1))[0] == pytest.approx(10_000, rel=0.05)
 
 
-@pytest.mark.parametrize(("n_features", "capacity"), [(1, 2**20), (16, 2**20), (32, 2**19), (128, 2**17)])
+@pytest.mark.parametrize(("n_features", "capacity"), [(1, 2**20), (8, 2**20), (32, 2**18), (128, 2**16)])
 def test_the_sample_is_smaller_for_more_features(n_features: int, capacity: int) -> None:
     assert sample_capacity(n_features) == capacity
 
