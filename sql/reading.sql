@@ -84,6 +84,31 @@ HAVING a.attnotnull OR max(s.null_frac) = 0
 -- name: export_snapshot
 SELECT pg_catalog.pg_export_snapshot(), pg_catalog.transaction_timestamp()
 
+-- name: replay
+-- Whether this server is a standby, and of one that may be behind the time of the last change it has replayed and that
+-- change's age in seconds. A standby whose receiver is at work and has nothing left to replay is not behind, however
+-- long ago the last change was.
+SELECT p.standby, p.at, coalesce(extract(epoch FROM pg_catalog.clock_timestamp() - p.at), 0)::float8
+FROM (
+    SELECT
+        pg_catalog.pg_is_in_recovery() AS standby,
+        CASE
+            WHEN
+                pg_catalog.pg_last_wal_replay_lsn() >= pg_catalog.pg_last_wal_receive_lsn()
+                AND EXISTS (SELECT FROM pg_catalog.pg_stat_wal_receiver)
+                THEN NULL
+            WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_xact_replay_timestamp()
+        END AS at
+) AS p
+
+-- name: standby_cancels_after
+-- How long a read may be in the way of what a standby has to repeat; no row where it may be for ever, or where the
+-- primary leaves alone what is read here.
+SELECT pg_catalog.current_setting('max_standby_streaming_delay')
+WHERE
+    pg_catalog.current_setting('max_standby_streaming_delay') <> '-1'
+    AND NOT pg_catalog.current_setting('hot_standby_feedback')::bool
+
 -- name: try_lock
 SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended(%(lock)s, 0))
 

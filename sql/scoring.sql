@@ -121,6 +121,14 @@ WHERE NOT was_there
 CREATE UNLOGGED TABLE IF NOT EXISTS {touched} AS SELECT {keys} FROM {label} WITH NO DATA;
 INSERT INTO {touched} ({keys}) SELECT {keys} FROM {changes}
 
+-- name: touched_keys
+-- Of whom `score` touched, as text; at most so many.
+SELECT {texts_of_keys} FROM {touched} LIMIT {most}
+
+-- name: drop_untouched
+-- More was read than had to be.
+DELETE FROM {scored} AS s WHERE NOT EXISTS (SELECT FROM {touched} AS k WHERE {k_is_s})
+
 -- name: drop_touched
 DROP TABLE IF EXISTS {touched}
 

@@ -18,6 +18,7 @@ from segjob.postgres.connect import Database, driver_of
 from segjob.postgres.expected import expect
 from segjob.postgres.queries import Names, query
 from segjob.postgres.shapes import check_up_to_date
+from segjob.postgres.standby import cancels_after, replay_of
 
 
 @dataclass
@@ -58,6 +59,10 @@ def check(settings: Settings, name: str | None) -> Checks:
         database = open_database(settings)
         with database.begin() as connection:
             say(check_server(connection, checks))
+    if database is not None and database.source is not None:
+        with checks.of("source's connection") as say, database.source.begin() as connection:
+            say(check_server(connection, checks))
+            say(check_standby(connection, checks))
     if checks.error is None and database is not None:
         for one in names:
             check_segmentation(database, settings, one, checks)
@@ -75,10 +80,28 @@ def check_server(connection: Connection, checks: Checks) -> str:
     return f"PostgreSQL {info.server_version // 10000}.{info.server_version % 10000}, role {info.user}"
 
 
+def check_standby(connection: Connection, checks: Checks) -> str:
+    """Whether the customers are read from a standby, how far that is behind, and whether it would end a long read."""
+    replay = replay_of(driver_of(connection))
+    if not replay.standby:
+        return "no standby"
+    cancelled = cancels_after(driver_of(connection))
+    if cancelled is not None:
+        checks.add(
+            "standby",
+            "warning",
+            f"a read that is in the way of replay for {cancelled} is cancelled; set hot_standby_feedback = on there, or"
+            " raise max_standby_streaming_delay",
+        )
+    for sentence in replay.warnings:
+        checks.add("standby", "warning", sentence)
+    return f"a standby, {replay.seconds_behind:.0f} s behind"
+
+
 def check_segmentation(database: Database, settings: Settings, name: str, checks: Checks) -> None:
     """Columns and types, schema, privileges and volume of one segmentation."""
     segmentation = settings.segmentation(name)
-    with checks.of(f"{name}: columns and types") as say, database.begin() as connection:
+    with checks.of(f"{name}: columns and types") as say, database.customers.begin() as connection:
         plan = plan_source(connection, segmentation, {})
         say(f"key {', '.join(f'{key.name} {key.type}' for key in plan.keys)}; {len(plan.features)} feature(s)")
     if checks.error is not None:
@@ -87,7 +110,7 @@ def check_segmentation(database: Database, settings: Settings, name: str, checks
         check_up_to_date(connection, database.schemas, shape_of(name, plan))
     with checks.of(f"{name}: privileges"), database.begin() as connection:
         check_privileges(connection, Names(database.schemas, name))
-    with checks.of(f"{name}: volume") as say, database.begin() as connection:
+    with checks.of(f"{name}: volume") as say, database.customers.begin() as connection:
         say(check_volume(expect(driver_of(connection), plan).n_rows))
 
 

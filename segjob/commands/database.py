@@ -17,18 +17,25 @@ if TYPE_CHECKING:
 
 
 def open_database(settings: Settings) -> Database:
-    """The configured database; the bundled server is started if it is the one."""
+    """The configured database, with the one that has the customers if that is another."""
     return open_place(settings.database)
 
 
 def open_place(place: settings.Database) -> Database:
     """The same before there is a whole configuration."""
-    schemas = Schemas(place.public_schema, place.private_schema)
+    schemas, source = Schemas(place.public_schema, place.private_schema), None
+    if place.source is not None:
+        source = Database(conninfo_of(place.source), schemas, key="database.source_url")
+    return Database(conninfo_of(place), schemas, source=source)
+
+
+def conninfo_of(place: settings.Database) -> str:
+    """A libpq URL of the place; the bundled server is started if it is the one."""
     if place.embedded_dir is None:
-        return Database(place.conninfo, schemas)
+        return place.conninfo
     from segjob.postgres.embedded import start
 
-    return Database(start(place.embedded_dir), schemas)
+    return start(place.embedded_dir)
 
 
 def require_migrated(session: Session, database: Database) -> None:

@@ -33,7 +33,7 @@ SELECT s.segment_id, t.segment FROM segments.shop AS s JOIN shop.customer_truth 
 def demo(directory: Path, as_json: bool) -> None:
     """Do what a user would do, step by step, and print it."""
     url = f"{EMBEDDED}{(directory / 'postgres').absolute()}"  # whatever DATABASE_URL says: the demo has its own
-    settings = load(write_configuration(directory), {"database": {"url": url}})
+    settings = load(write_configuration(directory), {"database": {"url": url, "source_url": ""}})
     database = open_database(settings)
     make_shop(database)
     for sentence in migrate(settings, "head"):

@@ -69,7 +69,7 @@ def init(path: Path | None, url: str | None, table: str | None, key: str | None,
     path = config_file(path)
     refuse_existing(path)
     place = load_database(path, {"database": {"url": url}} if url else {})
-    candidates = find_candidates(inspect(open_place(place).engine))
+    candidates = find_candidates(inspect(open_place(place).customers.engine))
     candidate = choose(candidates, table, yes)
     chosen_key = key or candidate.key or ask_key(candidate, yes)
     if chosen_key not in (candidate.key, *candidate.numbers, *candidate.texts):

@@ -17,7 +17,7 @@ from segjob.postgres.shapes import Shape
 def migrate(settings: Settings, revision: str) -> list[str]:
     """Bring everything up to date; returns what was done, in sentences."""
     database = open_database(settings)
-    with database.begin() as connection:
+    with database.customers.begin() as connection:
         shapes = list(shapes_of(connection, settings))
     return migrations.migrate(database, shapes, grants_of(settings), revision)
 
@@ -25,7 +25,7 @@ def migrate(settings: Settings, revision: str) -> list[str]:
 def migration_script(settings: Settings) -> str:
     """The same as SQL for a DBA; nothing is changed."""
     database = open_database(settings)
-    with database.begin() as connection:
+    with database.customers.begin() as connection:
         shapes = list(shapes_of(connection, settings))
     return migrations.migration_sql(database, shapes, grants_of(settings))
 

@@ -29,10 +29,7 @@ class NotYet:
 
 
 ANY_SEGMENTATION = "segmentations.*"
-NOT_YET = (
-    NotYet("database.source_url", "this release reads the customers from database.url"),
-    NotYet(f"{ANY_SEGMENTATION}.parallel_safe", "this release reads a view or query in one stream"),
-)
+NOT_YET = (NotYet(f"{ANY_SEGMENTATION}.parallel_safe", "this release reads a view or query in one stream"),)
 
 
 def broken_rules(settings: Settings) -> Iterator[Problem]:

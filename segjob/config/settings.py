@@ -73,6 +73,11 @@ class Database(Model):
         return self._url
 
     @property
+    def source(self) -> Database | None:
+        """The place that the customers are read from, where it is another."""
+        return self.model_copy(update={"url": self.source_url}) if self.source_url else None
+
+    @property
     def _url(self) -> str:
         return self.url.get_secret_value() if self.url else ""
 

@@ -8,8 +8,9 @@ from segjob.clustering.model_features import answers_for
 from segjob.job.recording import Record
 from segjob.job.relabelling import Asked, labelled, read_asked
 from segjob.job.task import Task
-from segjob.postgres.partial import only_those_in
-from segjob.postgres.scoring import Scored, apply_to_staged, has_touched
+from segjob.postgres.columns import ReadPlan
+from segjob.postgres.partial import only_these, only_those_in
+from segjob.postgres.scoring import Scored, apply_to_staged, has_touched, touched_keys
 from segjob.postgres.versions import load_version
 from segjob.postgres.write import Part
 from segjob.records.model import Model
@@ -26,7 +27,7 @@ def catch_up(task: Task, part: Part, version: Version, record: Record) -> None:
         if not has_touched(connection, scored):
             return
         parent = parent_model(connection, task, version)
-    plan = only_those_in(task.plan, scored.names.scratch("touched"), scored.key_names)
+        plan = plan_touched(connection, task, scored)
     asked = Asked(version.model, scored, plan, parent)
     spooled = read_asked(task, asked)
     with labelled(task, asked, spooled), task.database.begin() as connection:
@@ -34,6 +35,14 @@ def catch_up(task: Task, part: Part, version: Version, record: Record) -> None:
     if changes.n_touched:
         sentence = f"{changes.n_touched} customers whom `score` labelled meanwhile were labelled with the new model"
         record.warnings += task.warned([sentence])
+
+
+def plan_touched(connection: Connection, task: Task, scored: Scored) -> ReadPlan:
+    """What to read for whom `score` touched; another server has no table of them and is sent their keys."""
+    if task.database.source is None:
+        return only_those_in(task.plan, scored.names.scratch("touched"), scored.key_names)
+    keys = touched_keys(connection, scored)
+    return task.plan if keys is None else only_these(task.plan, keys)
 
 
 def parent_model(connection: Connection, task: Task, version: Version) -> Model | None:

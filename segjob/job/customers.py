@@ -141,9 +141,9 @@ class Filled:
 
 def fill(task: Task, phase: Phase, filled: Filled, warnings: list[str]) -> datetime:
     """Read everything; returns the snapshot's time."""
-    with hold(task.database, task.plan) as snapshot:
+    with hold(task.database.customers, task.plan) as snapshot:
         phase.expect(snapshot.expected.n_rows)
-        warnings += task.warned(room_warnings(task, snapshot.expected))
+        warnings += task.warned([*snapshot.replay.warnings, *room_warnings(task, snapshot.expected)])
         with closing(read_streams_of(task, snapshot, warnings)) as batches:
             for batch in batches:
                 phase.advance(batch.num_rows)
@@ -170,7 +170,7 @@ def read_streams_of(task: Task, snapshot: Snapshot, warnings: list[str]) -> Gene
         if sentence not in warnings:
             warnings.extend(task.warned([sentence]))
 
-    return read_bulk(task.database, snapshot, task.plan, task.reading_streams, slower)
+    return read_bulk(task.database.customers, snapshot, task.plan, task.reading_streams, slower)
 
 
 def empty_sentence(n_unlabelled: int) -> str:

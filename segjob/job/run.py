@@ -108,7 +108,7 @@ def load_torch() -> None:
 
 def read(task: Task, record: Record) -> Customers:
     """One snapshot into the spools; the watermark is taken before it, so that `score` misses nothing."""
-    with task.database.begin() as connection:
+    with task.database.customers.begin() as connection:
         mark = watermark_column(connection, task.segmentation, task.order.params)
         record.watermark = mark.highest(connection) if mark else None
     with task.progress.phase("read") as phase:

@@ -92,9 +92,10 @@ def execute(task: Task, lock: Lock, record: Record) -> tuple[Version, Outcome]:
     load_torch()
     with task.database.begin() as connection:
         version = load_version(connection, task.name)
+        before = labelled_under(connection, task.names, version.version_id)
+    with task.database.customers.begin() as connection:
         mark = watermark_column(connection, task.segmentation, task.order.params)
         highest = mark.highest(connection) if mark else None
-        before = labelled_under(connection, task.names, version.version_id)
     check_same_features(task, version)
     work = Work(task, lock, version, record, highest)
     since = mark.value_of(version.watermark) if mark and before == task.segmentation.config_hash() else None

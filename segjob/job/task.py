@@ -88,8 +88,9 @@ def open_task(database: Database, settings: Settings, name: str, order: Order, p
     ConfigurationError
         The source is not what the configuration says, or `migrate` is due.
     """
-    with database.begin() as connection:
+    with database.customers.begin() as connection:
         plan = plan_source(connection, settings.segmentation(name), order.params)
+    with database.begin() as connection:
         check_up_to_date(connection, database.schemas, shape_of(name, plan))
     pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own pools keep what is freed
     budget = Budget(settings.resources.memory_budget // SPOOL_PART)

@@ -49,14 +49,29 @@ class Schemas:
 
 @dataclass(frozen=True)
 class Database:
-    """One server and the two schemas on it. `conninfo` is a libpq URL, or empty for the PG* variables."""
+    """One server and the two schemas on it.
+
+    Attributes
+    ----------
+    conninfo : a libpq URL, or empty for the PG* variables
+    deadline : seconds until a server that does not answer is given up
+    source : where the customers are read, if not here
+    key : where `segjob.yaml` has the URL, for messages
+    """
 
     conninfo: str
     schemas: Schemas = Schemas()
     deadline: float = CONNECT_DEADLINE
+    source: Database | None = None
+    key: str = "database.url"
 
     def __repr__(self) -> str:
         return f"Database({self.schemas})"
+
+    @property
+    def customers(self) -> Database:
+        """The server that the customers are read from."""
+        return self.source or self
 
     @cached_property
     def engine(self) -> Engine:
@@ -69,7 +84,7 @@ class Database:
 
     def open(self) -> psycopg.Connection:
         """Open a session of the driver's own, with the job's settings; retries until the deadline."""
-        connection = open_session(self.conninfo, self.deadline)
+        connection = open_session(self, self.deadline)
         connection.execute(SESSION)
         connection.commit()
         return connection
@@ -94,7 +109,7 @@ class Database:
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
 
-def open_session(conninfo: str, deadline: float) -> psycopg.Connection:
+def open_session(database: Database, deadline: float) -> psycopg.Connection:
     """Connect, with jittered retries while that may help.
 
     Raises
@@ -110,7 +125,7 @@ def open_session(conninfo: str, deadline: float) -> psycopg.Connection:
         with attempt:
             try:
                 return psycopg.connect(
-                    conninfo,
+                    database.conninfo,
                     application_name="segjob",
                     connect_timeout=max(2, int(deadline)),
                     keepalives_idle=30,
@@ -118,7 +133,7 @@ def open_session(conninfo: str, deadline: float) -> psycopg.Connection:
                     keepalives_count=3,
                 )
             except psycopg.Error as error:
-                raise connection_error(error) from None
+                raise connection_error(error, database.key) from None
     raise AssertionError("unreachable: the last attempt raises")
 
 
@@ -134,14 +149,14 @@ MISCONFIGURED = re.compile(
 )
 
 
-def connection_error(error: psycopg.Error) -> SegjobError:
+def connection_error(error: psycopg.Error, key: str) -> SegjobError:
     """What a failed connection means. libpq gives no SQLSTATE for it, so the sentence has to tell."""
     sentence = " ".join(str(error).split())
     if REFUSED.search(sentence):
-        return NotPermitted(f"the server refuses to let us in: {without_password(sentence)}")
+        return NotPermitted(f"the server of {key} refuses to let us in: {without_password(sentence)}")
     if MISCONFIGURED.search(sentence):
-        return ConfigurationError(f"can not connect as database.url says: {without_password(sentence)}")
-    return DatabaseUnavailable(f"no database answers: {without_password(sentence)}")
+        return ConfigurationError(f"can not connect as {key} says: {without_password(sentence)}")
+    return DatabaseUnavailable(f"no database answers at {key}: {without_password(sentence)}")
 
 
 def without_password(sentence: str) -> str:

@@ -6,20 +6,39 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from psycopg import sql
 from sqlalchemy import Connection, select
 
 from segjob.postgres.columns import Description, ReadPlan, as_sql, plan_read, verbatim
 from segjob.postgres.queries import literal, quote
-from segjob.records.source import FeatureSpec
+from segjob.records.source import FeatureSpec, KeyFamily
+
+ARRAYS: dict[KeyFamily, str] = {"integer": "bigint[]", "uuid": "uuid[]", "text": "text[]"}
 
 
 def only_those_in(plan: ReadPlan, table: str, keys: Sequence[str]) -> ReadPlan:
     """The plan for customers whose keys are in a table of ours, in one statement."""
+    return only(plan, f"SELECT {', '.join(map(quote, keys))} FROM {table}")
+
+
+def only_these(plan: ReadPlan, columns: Sequence[Sequence[str]]) -> ReadPlan:
+    """The plan for customers with these keys, a sequence of texts for each key column.
+
+    It is for a server that has no table of ours: a standby can not even read an unlogged one.
+    """
+    arrays = [
+        f"{sql.Literal(list(texts)).as_string(None)}::{ARRAYS[key.family]}"
+        for key, texts in zip(plan.keys, columns, strict=True)
+    ]
+    return only(plan, f"SELECT * FROM pg_catalog.unnest({', '.join(arrays)})")
+
+
+def only(plan: ReadPlan, wanted: str) -> ReadPlan:
+    """The plan for customers whose keys a SELECT gives."""
     rows = plan.statement.subquery("q")
-    key = ", ".join(f"q.{column.name}" for column in list(rows.c)[: len(keys)])
-    wanted = ", ".join(map(quote, keys))
+    key = ", ".join(f"q.{column.name}" for column in list(rows.c)[: len(plan.keys)])
     statement = select(*(column.label(f"c{place}") for place, column in enumerate(rows.c))).where(
-        verbatim(f"({key}) IN (SELECT {wanted} FROM {table})")
+        verbatim(f"({key}) IN ({wanted})")
     )
     return replace(plan, sql=as_sql(statement), statement=statement, relation=None)
 

@@ -24,6 +24,7 @@ from segjob.postgres.runs import ending_run, finish_run
 from segjob.postgres.tables import segment, segmentation, version
 from segjob.postgres.write import Part
 
+MOST_KEYS_SENT = 100_000  # to a server that has no table of ours; beyond that everyone is read
 DROP_SECONDS = 1.0  # until a server that is gone is left to the next `score`
 
 
@@ -58,6 +59,9 @@ class Scored(Part):
             "same_key": same("a", "b"),
             "l_is_c": same("l", "c"),
             "k_is_p": same("k", "p"),
+            "k_is_s": same("k", "s"),
+            "texts_of_keys": ", ".join(f"{key}::text" for key in keys),
+            "most": str(MOST_KEYS_SENT + 1),
             "s_is_p": same("s", "p"),
             "r_is_p": same("r", "p"),
             "l_is_p": same("l", "p"),
@@ -153,8 +157,16 @@ def has_touched(connection: Connection, scored: Scored) -> bool:
     return bool(connection.execute(query("has_relation"), {"relation": scored.names.scratch("touched")}).scalar())
 
 
+def touched_keys(connection: Connection, scored: Scored) -> list[list[str]] | None:
+    """The keys of those, as texts column by column; None where they are too many to be sent anywhere."""
+    rows = one_of(connection, scored, "touched_keys").all()
+    columns = range(len(scored.key_names))
+    return None if len(rows) > MOST_KEYS_SENT else [[row[place] for row in rows] for place in columns]
+
+
 def apply_to_staged(connection: Connection, scored: Scored) -> Changes:
-    """Bring those whom `score` touched up to date in a version that nobody sees yet."""
+    """Bring those whom `score` touched up to date in a version that nobody sees yet; who else was read is left out."""
+    run(connection, scored, "drop_untouched")
     changes = find_changes(connection, scored, "labels_of_touched")
     found = occupied(connection, scored)
     run(connection, scored, "apply_changes")

@@ -19,6 +19,7 @@ from segjob.postgres.columns import ReadPlan
 from segjob.postgres.connect import Database, database_error, translated
 from segjob.postgres.expected import Expected, expect
 from segjob.postgres.queries import driver_query
+from segjob.postgres.standby import Replay, replay_of
 
 FIRST_USER_OID = 16384  # what is below belongs to the system
 RANGES_SINCE = 140000  # Postgres that reads a range of places without reading the rest
@@ -56,7 +57,8 @@ class Snapshot:
     Attributes
     ----------
     id : what `SET TRANSACTION SNAPSHOT` takes
-    taken_at : the server's time
+    taken_at : the server's time; of a standby that is behind, the time of the last change that it has
+    replay : how far a standby had come
     expected : what the planner thinks of the source
     relations : everything underneath the source
     extent : how it can be divided
@@ -64,6 +66,7 @@ class Snapshot:
 
     id: str
     taken_at: datetime
+    replay: Replay
     expected: Expected
     relations: tuple[Relation, ...]
     extent: Extent
@@ -107,8 +110,9 @@ def hold(database: Database, plan: ReadPlan) -> Iterator[Snapshot]:
             expected = expect(guard, plan)
             relations = locked_relations(guard)
             extent = measure(guard, plan.relation, expected)
-            identifier, taken_at = export(leader)
-        yield Snapshot(identifier, taken_at, expected, relations, extent, guard)
+            replay = replay_of(guard)
+            identifier, now = export(leader)
+        yield Snapshot(identifier, replay.complete_until or now, replay, expected, relations, extent, guard)
 
 
 @contextmanager

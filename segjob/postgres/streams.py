@@ -110,12 +110,12 @@ def read_streams(
     """
     n_streams = min(n_streams, len(statements))
     reading = Reading(preparation, deque(statements), decoder, as_batch, Queue(n_streams + 1))
-    first = open_wire(open_session(database.conninfo, database.deadline))
+    first = open_wire(open_session(database, database.deadline))
     if isinstance(first, LibpqWire):
         slower(ROW_BY_ROW)
 
     def another() -> Wire:
-        return open_wire(open_session(database.conninfo, 0.0))
+        return open_wire(open_session(database, 0.0))
 
     with working(reading, [lambda: first, *[another] * (n_streams - 1)]):
         n_left = len(statements)

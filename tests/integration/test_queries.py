@@ -44,6 +44,9 @@ IDENTIFIERS = Names(Schemas(), "mall").identifiers() | {
     "l_is_p": 'l."id" = p."id"',
     "s_is_p": 's."id" = p."id"',
     "changes": CHANGES,
+    "touched": '"segjob"."label_mall"',
+    "texts_of_keys": '"id"::text',
+    "most": "2",
 }
 ASKED = [name for name, statement in statements().items() if re.match(r"(SELECT|INSERT)\b", statement.sql)]
 

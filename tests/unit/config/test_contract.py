@@ -105,10 +105,6 @@ def test_the_example_is_read_as_a_whole(project: Project, monkeypatch: pytest.Mo
 SHOP = "segjob.yaml: segmentations.shop"
 SETTING_LATER_KEYS = [
     (
-        {"database": {"source_url": "postgresql://h/db"}, **shop()},
-        "segjob.yaml: database.source_url: not yet: this release reads the customers from database.url",
-    ),
-    (
         shop(parallel_safe=True),
         f"{SHOP}.parallel_safe: not yet: this release reads a view or query in one stream",
     ),
@@ -213,7 +209,7 @@ def test_the_schema_states_the_defaults_of_the_contract(schema: dict[str, Any]) 
 
 def test_the_schema_says_what_comes_later(schema: dict[str, Any]) -> None:
     later = {f"{model}.{name}" for model, name, value, _ in properties(schema) if "Not yet: " in value["description"]}
-    assert later == {"Segmentation.parallel_safe", "Database.source_url"}
+    assert later == {"Segmentation.parallel_safe"}
 
 
 def test_the_example_fits_the_schema_as_a_tool_sees_it(project: Project, schema: dict[str, Any]) -> None:

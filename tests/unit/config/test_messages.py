@@ -284,7 +284,7 @@ PASSWORD = "hunter2"
         {"database": {"url": f"mysql://u:{PASSWORD}@h/db"}, **shop()},
         {"database": {"url": f"host=h password={PASSWORD}"}, **shop()},
         {"database": {"url": [f"postgresql://u:{PASSWORD}@h/db"]}, **shop()},
-        {"database": {"source_url": f"postgresql://u:{PASSWORD}@h/db"}, **shop()},
+        {"database": {"source_url": f"mysql://u:{PASSWORD}@h/db"}, **shop()},
         {"database": f"postgresql://u:{PASSWORD}@h/db", **shop()},
         {"database": {"url": f"postgresql://u:{PASSWORD}@h/db", "schema": "segjob"}, **shop()},
         {"resources": {"memory": "${SECRET}", "connections": "${SECRET}", "device": "${SECRET}"}, **shop()},
