@@ -196,12 +196,15 @@ WHERE NOT EXISTS (SELECT FROM ours AS own WHERE own.object = coalesce(v.oid, f.o
 SELECT clock_timestamp()
 
 -- name: privileges
--- What the role of the job may do, asked without trying it.
+-- What the role of the job may do, asked without trying it: the tables whose partitions it attaches have to be its own.
 SELECT
-    has_schema_privilege(:private, 'CREATE') AS may_create,
-    pg_catalog.pg_has_role(c.relowner, 'USAGE') AS owns_labels
+    pg_catalog.has_schema_privilege(:private, 'CREATE') AS may_create,
+    c.oid::pg_catalog.regclass::text AS relation,
+    pg_catalog.pg_get_userbyid(c.relowner) AS owner,
+    pg_catalog.pg_has_role(c.relowner, 'USAGE') AS owned
 FROM pg_catalog.pg_class AS c
-WHERE c.oid = pg_catalog.to_regclass(:label)
+WHERE c.oid IN (pg_catalog.to_regclass(:label), pg_catalog.to_regclass(:membership))
+ORDER BY c.relname
 
 -- name: export_labels
 -- The customers of one version with their segments; a uuid as text, which every reader of files understands.

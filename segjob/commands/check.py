@@ -12,11 +12,12 @@ from sqlalchemy import Connection
 from segjob import console
 from segjob.commands.database import open_database
 from segjob.config import Settings
-from segjob.errors import ConfigurationError, DataError, NotPermitted, SegjobError
+from segjob.errors import ConfigurationError, DataError, SegjobError
 from segjob.job.source import plan_source, shape_of
 from segjob.postgres.connect import Database, driver_of
 from segjob.postgres.expected import expect
-from segjob.postgres.queries import Names, query
+from segjob.postgres.privileges import check_privileges
+from segjob.postgres.queries import Names
 from segjob.postgres.shapes import check_up_to_date
 from segjob.postgres.standby import cancels_after, replay_of
 
@@ -112,18 +113,6 @@ def check_segmentation(database: Database, settings: Settings, name: str, checks
         check_privileges(connection, Names(database.schemas, name))
     with checks.of(f"{name}: volume") as say, database.customers.begin() as connection:
         say(check_volume(expect(driver_of(connection), plan).n_rows))
-
-
-def check_privileges(connection: Connection, names: Names) -> None:
-    """The job makes tables in the private schema and attaches them to its label table."""
-    arguments = {"private": names.schemas.private, "label": names.label}
-    row = connection.execute(query("privileges"), arguments).one_or_none()
-    if row is None:
-        return  # the schema's own check tells
-    if not row.may_create:
-        raise NotPermitted(f"this role may not create tables in schema {names.schemas.private}")
-    if not row.owns_labels:
-        raise NotPermitted(f"this role does not own {names.label}: make it database.job_role and run `segjob migrate`")
 
 
 def check_volume(estimated: int) -> str:

@@ -85,7 +85,7 @@ def try_numbers(task: Task, customers: Customers, record: Record, numbers: range
         from segjob.job.prepared import prepare
 
         prepared = prepare(task, customers)
-        record.warnings += task.warned(prepared.plan.warnings)
+        record.warnings += task.warned(prepared.warnings)
         return choose_number(task, prepared, numbers, published)
 
 

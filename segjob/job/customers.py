@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import pyarrow as pa
@@ -73,7 +74,7 @@ def read_customers(task: Task, phase: Phase) -> Iterator[Customers]:
     """
     with read_rows(task, phase, task.segmentation.feature_specs(), surveyed=True) as (spooled, survey):
         if survey is None:
-            raise DataError(empty_sentence(spooled.unlabelled.n_rows))
+            raise DataError(empty_sentence(task, spooled.unlabelled.n_rows))
         yield Customers(**vars(spooled), survey=survey)
 
 
@@ -127,16 +128,40 @@ class Filled:
     labelled: Spool
     unlabelled: Spool
     survey: Surveyor | None
+    excluded: Counter[str] = field(default_factory=Counter)  # customers by the feature that they lack
 
     def take(self, batch: pa.RecordBatch) -> None:
-        included, chunk = divide(batch, self.specs, self.unlabelled)
+        included, chunk = self.divide(batch)
         self.labelled.append(included)
         if self.survey:
             self.survey.see(chunk)
 
+    def divide(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Chunk]:
+        """Put the customers that a policy excludes aside, and give the others."""
+        chunk = decode_chunk(batch)
+        included, features = split_excluded(self.specs, chunk)
+        if not features:
+            return batch, chunk
+        self.excluded.update(features)
+        excluded = batch.filter(pa.array(~included))
+        keys = excluded.columns[: len(self.unlabelled.schema) - 1]
+        aside = pa.RecordBatch.from_arrays([*keys, pa.array(features)], schema=self.unlabelled.schema)
+        self.unlabelled.append(aside)
+        kept = batch.filter(pa.array(included))
+        return kept, decode_chunk(kept)
+
     def finish(self) -> None:
         self.labelled.finish()
         self.unlabelled.finish()
+
+    def warnings(self) -> list[str]:
+        """How many customers are left without a segment, and why."""
+        n_rows = self.labelled.n_rows + self.unlabelled.n_rows
+        return [
+            f"column {spec.column}: {self.excluded[spec.column]} of {n_rows} customers lack a value and have no segment"
+            for spec in self.specs
+            if self.excluded[spec.column]
+        ]
 
 
 def fill(task: Task, phase: Phase, filled: Filled, warnings: list[str]) -> datetime:
@@ -150,6 +175,7 @@ def fill(task: Task, phase: Phase, filled: Filled, warnings: list[str]) -> datet
                 filled.take(batch)
         snapshot.verify()
     filled.finish()
+    warnings += task.warned(filled.warnings())
     return snapshot.taken_at
 
 
@@ -173,26 +199,15 @@ def read_streams_of(task: Task, snapshot: Snapshot, warnings: list[str]) -> Gene
     return read_bulk(task.database.customers, snapshot, task.plan, task.reading_streams, slower)
 
 
-def empty_sentence(n_unlabelled: int) -> str:
+def empty_sentence(task: Task, n_unlabelled: int) -> str:
     if n_unlabelled:
         return f"all {n_unlabelled} customers of the source lack a value that `impute: exclude` asks for"
-    return "the source has no rows; nothing to segment"
+    return (
+        f"the source has no rows{' that `where` lets through' if task.segmentation.where else ''}; nothing to segment"
+    )
 
 
 def unlabelled_schema(plan: ReadPlan) -> pa.Schema:
     """Keys, and the feature that leaves the customer out."""
     keys = [plan.schema.field(i) for i in range(len(plan.keys))]
     return pa.schema([*keys, pa.field("excluded_by", pa.string())])
-
-
-def divide(batch: pa.RecordBatch, specs: Sequence[FeatureSpec], unlabelled: Spool) -> tuple[pa.RecordBatch, Chunk]:
-    """Put the customers that a policy excludes aside, and give the others."""
-    chunk = decode_chunk(batch)
-    included, features = split_excluded(specs, chunk)
-    if not features:
-        return batch, chunk
-    excluded = batch.filter(pa.array(~included))
-    keys = excluded.columns[: len(unlabelled.schema) - 1]
-    unlabelled.append(pa.RecordBatch.from_arrays([*keys, pa.array(features)], schema=unlabelled.schema))
-    kept = batch.filter(pa.array(included))
-    return kept, decode_chunk(kept)

@@ -34,7 +34,7 @@ class Fitted:
     def warnings(self) -> tuple[str, ...]:
         """What a person should know of the features and of the fit."""
         unclear = [self.choice.reason] if self.choice and not self.choice.clear else []
-        return (*self.prepared.plan.warnings, *unclear, *self.fit.warnings, *self.matched.warnings)
+        return (*self.prepared.warnings, *unclear, *self.fit.warnings, *self.matched.warnings)
 
     @property
     def segment_ids(self) -> tuple[int, ...]:

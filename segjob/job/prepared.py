@@ -8,6 +8,7 @@ import numpy as np
 
 from segjob.clustering.nearest import one_thread_each, use_threads
 from segjob.clustering.plan import FeaturePlan, plan_features
+from segjob.clustering.policies import touched
 from segjob.clustering.sample import SampleRows, sample_capacity
 from segjob.config.threads import threads
 from segjob.engine.chunks import decode_matrix, matrix_batch, matrix_schema
@@ -25,6 +26,11 @@ class Prepared:
     population: LocalPopulation[np.ndarray]
     rows: SampleRows  # (s,) those of the sample, fewer where there are more columns than features
     sample: np.ndarray  # (s, d) float32 grid coordinates of the same
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should know of the features, and how many customers each policy touched."""
+        return (*self.plan.warnings, *touched(self.plan.columns, self.population.n_rows))
 
 
 def prepare(task: Task, customers: Customers) -> Prepared:

@@ -89,7 +89,7 @@ def listed(task: Task, scored: Scored, plan: ReadPlan) -> Iterator[None]:
     """
     with task.progress.phase("read") as phase:
         spooled, _ = task.spools.enter_context(read_rows(replace(task, plan=plan), phase, ()))
-    refuse_nobody(spooled)
+    refuse_nobody(task, spooled)
     with scored_table(task.database, scored):
         fill_keys(task.database, scored, spooled.labelled.map(keys_of), spooled.n_rows)
         with completing(task.database, scored):
@@ -97,10 +97,12 @@ def listed(task: Task, scored: Scored, plan: ReadPlan) -> Iterator[None]:
         yield
 
 
-def refuse_nobody(spooled: Spooled) -> None:
+def refuse_nobody(task: Task, spooled: Spooled) -> None:
     """A table that is just being loaded must not cost everyone their label."""
     if not spooled.labelled.n_rows:
-        raise DataError(f"{empty_sentence(spooled.unlabelled.n_rows)}; nobody was labelled, and nobody lost a label")
+        raise DataError(
+            f"{empty_sentence(task, spooled.unlabelled.n_rows)}; nobody was labelled, and nobody lost a label"
+        )
 
 
 def keys_of(chunk: Chunk) -> pa.RecordBatch:

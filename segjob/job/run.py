@@ -23,6 +23,7 @@ from segjob.postgres.candidates import store_candidates
 from segjob.postgres.connect import Database
 from segjob.postgres.gates import basis_of
 from segjob.postgres.locks import Lock, fit_lock
+from segjob.postgres.privileges import check_privileges
 from segjob.postgres.runs import start_run
 from segjob.postgres.scoring import forget_touched
 from segjob.postgres.versions import load_published, next_version, store_model, store_version
@@ -52,20 +53,26 @@ def run(database: Database, settings: Settings, name: str, order: Order, progres
         with fit_lock(database, name) as lock:
             record = begin(task)
             with recorded(database, record, progress):
+                clear_away(task)
                 return execute(task, lock, record)
 
 
 def begin(task: Task) -> Record:
-    """Clear away what a dead run left, and write the row of this one."""
+    """Write the row of this run; whatever goes wrong from here on stands in it."""
     segmentation = task.segmentation
+    params = {**segmentation.params, **task.order.params}
     with task.database.begin() as connection:
+        return Record(start_run(connection, task.name, "run", segmentation.config_hash(), params))
+
+
+def clear_away(task: Task) -> None:
+    """Make sure that this role may write what it is going to, and drop what a dead run left."""
+    with task.database.begin() as connection:
+        check_privileges(connection, task.names)
         orphans = drop_orphans(connection, task.names)
         forget_touched(connection, task.names)
-        params = {**segmentation.params, **task.order.params}
-        run_id = start_run(connection, task.name, "run", segmentation.config_hash(), params)
     for orphan in orphans:
         task.progress.log("dropped a table that a dead run left", table=orphan)
-    return Record(run_id)
 
 
 def execute(task: Task, lock: Lock, record: Record) -> dict[str, Any]:

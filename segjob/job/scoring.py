@@ -22,6 +22,7 @@ from segjob.postgres.history import keep_moves
 from segjob.postgres.locks import Lock, hold_lock
 from segjob.postgres.moves import Moves, drop_left_moves, drop_moves
 from segjob.postgres.partial import Watermark
+from segjob.postgres.privileges import check_privileges
 from segjob.postgres.publish import Pointer, pointer_of
 from segjob.postgres.runs import start_run
 from segjob.postgres.scoring import (
@@ -76,10 +77,12 @@ def score(
     ):
         segmentation = task.segmentation
         with database.begin() as connection:
-            drop_left(connection, task.names)
             bound = {**segmentation.params, **params}
             record = Record(start_run(connection, name, "score", segmentation.config_hash(), bound))
         with recorded(database, record, progress):
+            with database.begin() as connection:
+                check_privileges(connection, task.names)
+                drop_left(connection, task.names)
             version, outcome = execute(task, lock, record)
     return document(version, outcome, record, progress)
 
@@ -122,7 +125,7 @@ def score_everyone(work: Work) -> Outcome:
     """Read all customers, and compare all labels."""
     asked = Asked(work.version.model, work.scored, work.task.plan)
     spooled = read(work, asked)
-    refuse_nobody(spooled)
+    refuse_nobody(work.task, spooled)
     with labelled(work.task, asked, spooled):
         return put_in_place(work, spooled, "all_labels")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection, select, text
@@ -71,8 +72,37 @@ def check_up_to_date(connection: Connection, schemas: Schemas, shape: Shape | No
         raise ConfigurationError(f"the schema has version {current}, newer than this program knows; update segjob")
     if current != REVISION:
         raise ConfigurationError(f"the schema has version {current or 'none'}, not {REVISION}; run `segjob migrate`")
-    if shape is not None and stored_shape(connection, shape.segmentation) != shape:
-        name = shape.segmentation
-        known = stored_shape(connection, name) is not None
-        what = "names or types of key or feature columns changed" if known else "it is new"
-        raise ConfigurationError(f"segmentation {name}: {what}; run `segjob migrate`")
+    if shape is not None:
+        check_shape(stored_shape(connection, shape.segmentation), shape)
+
+
+def check_shape(stored: Shape | None, shape: Shape) -> None:
+    """Refuse to work with objects that were made for other columns (78), and name these."""
+    if stored is None:
+        raise ConfigurationError(f"segmentation {shape.segmentation}: it is new; run `segjob migrate`")
+    if stored != shape:
+        changed = ", ".join(differences(stored, shape)) or "their order"
+        raise ConfigurationError(
+            f"segmentation {shape.segmentation}: names or types of key or feature columns changed ({changed}); run "
+            "`segjob migrate`"
+        )
+
+
+def differences(stored: Shape, shape: Shape) -> Iterator[str]:
+    """What is another column now, in words."""
+    before, now = described(stored), described(shape)
+    for column in dict.fromkeys([*before, *now]):
+        if column not in now:
+            yield f"{column} is gone"
+        elif column not in before:
+            yield f"{column} is new"
+        elif before[column] != now[column]:
+            yield f"{column} was {before[column]} and is {now[column]}"
+
+
+def described(shape: Shape) -> dict[str, str]:
+    """The columns by what they are for, each with its type and, where that tells more, with how it is read."""
+    features = {
+        f"feature {one.name}": one.type + (" as a category" if one.family == "text" else "") for one in shape.features
+    }
+    return {f"key {one.name}": one.type for one in shape.keys} | features
