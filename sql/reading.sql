@@ -50,8 +50,17 @@ WHERE
     AND c.relkind IN ('r', 'm', 'p', 'f', 'v')
 ORDER BY 1
 
+-- name: locked_foreign_table
+-- A foreign table that this session has locked, if there is one.
+SELECT c.oid
+FROM pg_catalog.pg_locks AS l
+JOIN pg_catalog.pg_class AS c ON c.oid = l.relation
+WHERE l.locktype = 'relation' AND l.pid = pg_catalog.pg_backend_pid() AND c.relkind = 'f'
+LIMIT 1
+
 -- name: pages_underneath
--- How many pages each table underneath a relation has, unless one of them is no ordinary table, and a page's bytes.
+-- How many pages each table underneath a relation has, unless one of them is no ordinary table, and a page's bytes. A
+-- materialized view counts as one if it may.
 WITH RECURSIVE tree AS (
     SELECT pg_catalog.to_regclass(%(relation)s)::oid AS oid
     UNION
@@ -60,14 +69,15 @@ WITH RECURSIVE tree AS (
     JOIN tree AS t ON i.inhparent = t.oid
 )
 SELECT
-    array_agg(coalesce(pg_catalog.pg_relation_size(c.oid), 0) / b.bytes) FILTER (WHERE c.relkind = 'r'),
+    array_agg(coalesce(pg_catalog.pg_relation_size(c.oid), 0) / b.bytes) FILTER (WHERE c.relkind IN ('r', 'm')),
     b.bytes
 FROM tree AS t
 CROSS JOIN (SELECT pg_catalog.current_setting('block_size')::bigint AS bytes) AS b
 JOIN pg_catalog.pg_class AS c ON c.oid = t.oid
 LEFT JOIN pg_catalog.pg_am AS a ON a.oid = c.relam
 GROUP BY b.bytes
-HAVING bool_and(c.relkind = 'p' OR (c.relkind = 'r' AND a.amname = 'heap'))
+HAVING
+    bool_and(c.relkind = 'p' OR (a.amname = 'heap' AND (c.relkind = 'r' OR (c.relkind = 'm' AND %(kept)s::boolean))))
 
 -- name: columns_without_null
 -- The columns that hold no NULL by their definition, or as far as ANALYZE saw.

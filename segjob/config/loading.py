@@ -17,7 +17,7 @@ from segjob.config.fields import Model
 from segjob.config.file import Interpolation, read_document
 from segjob.config.layers import Layer, holds, leaves, overlaid, place_of_variable, related, structured, uncovered
 from segjob.config.problems import Place, Problem, problems_of, written
-from segjob.config.rules import broken_rules
+from segjob.config.rules import colliding_names
 from segjob.config.settings import Database, Settings
 from segjob.errors import ConfigurationError
 from segjob.spelling import nearest
@@ -45,7 +45,7 @@ def load(config_path: Path | None = None, overrides: Mapping[str, Any] | None = 
     file = config_file(config_path)
     configuration = merged(file, read_document(file), overrides)
     settings = configuration.validated(Settings, configuration.values)
-    configuration.refuse(list(broken_rules(settings)))
+    configuration.refuse(list(colliding_names(settings)))
     return settings
 
 

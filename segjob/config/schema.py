@@ -6,7 +6,6 @@ from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
-from segjob.config.rules import NOT_YET
 from segjob.config.settings import Settings
 
 DESCRIPTION = (
@@ -26,9 +25,6 @@ class WithoutTitles(GenerateJsonSchema):
 def config_schema() -> dict[str, Any]:
     """Return the JSON Schema: every key with its type, its default and what it means."""
     schema = Settings.model_json_schema(schema_generator=WithoutTitles)
-    for rule in NOT_YET:
-        key = property_at(schema, rule.key.split("."))
-        key["description"] += f" Not yet: {rule.sentence}."
     return {
         "$schema": WithoutTitles.schema_dialect,
         **schema,
@@ -36,12 +32,3 @@ def config_schema() -> dict[str, Any]:
         "description": DESCRIPTION,
         "patternProperties": {"^x-": {}},
     }
-
-
-def property_at(schema: dict[str, Any], path: list[str]) -> dict[str, Any]:
-    """Follow a path of keys through `$ref`; `*` is any name of a mapping."""
-    part: dict[str, Any] = schema
-    for name in path:
-        definition = schema["$defs"][part["$ref"].rpartition("/")[2]] if "$ref" in part else part
-        part = next(iter(definition["patternProperties"].values())) if name == "*" else definition["properties"][name]
-    return part

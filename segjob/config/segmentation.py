@@ -124,7 +124,8 @@ class Segmentation(Model, json_schema_extra=ONE_ORIGIN):
     )
     parallel_safe: bool = Field(
         default=False,
-        description="true promises that a view or query gives the same rows when several sessions read parts of it.",
+        description="true promises that a view, a query or a filter gives the same rows to several sessions that share "
+        "a snapshot and read parts of it: that it asks for no time, no chance and no order that ties could change.",
     )
     key: KeyColumns = Field(
         description="The column, or up to three, that identify a customer: integers, uuid, text or varchar."

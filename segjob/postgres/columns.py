@@ -71,11 +71,15 @@ class SourceColumn:
 
 @dataclass(frozen=True)
 class Description:
-    """What the source is and has. Both texts are finished SQL without placeholders."""
+    """What the source is and has. Both texts are finished SQL without placeholders.
+
+    `parallel_safe` is the configuration's word that several sessions which share a snapshot see the same rows.
+    """
 
     from_sql: str
     where_sql: str | None
     columns: tuple[SourceColumn, ...]
+    parallel_safe: bool = False
 
     def find(self, name: str, wanted_by: str) -> SourceColumn:
         """The column of this name, cut as Postgres cuts names; else an error with the nearest one."""
@@ -99,6 +103,7 @@ class ReadPlan:
     sql : the SELECT as finished text, with one column for each field of `schema`, in its order
     statement : the same SELECT, for whoever reads only a part of it
     relation : the full name of the relation that is read, if parts of it can be read apart from one another; else None
+    parallel_safe : whether what is no table can be read in parts as well
     """
 
     keys: tuple[KeyColumn, ...]
@@ -107,6 +112,7 @@ class ReadPlan:
     sql: str
     statement: Select[Any]
     relation: str | None
+    parallel_safe: bool
 
 
 def plan_read(description: Description, keys: Sequence[str], features: Sequence[FeatureSpec]) -> ReadPlan:
@@ -139,17 +145,20 @@ def plan_read(description: Description, keys: Sequence[str], features: Sequence[
         sql=as_sql(statement),
         statement=statement,
         relation=divisible(description),
+        parallel_safe=description.parallel_safe,
     )
 
 
 def divisible(description: Description) -> str | None:
     """The relation, if it is one, and if its filter means the same to every session.
 
-    Sessions that share a snapshot do not share `now()`, so a filter that may ask for the time is asked once.
+    Sessions that share a snapshot do not share `now()`, so a filter that may ask for the time is asked once, unless
+    the configuration says that it does not.
     """
-    if description.from_sql.startswith("(") or may_ask_for_time(description.where_sql or ""):
+    if description.from_sql.startswith("("):
         return None
-    return description.from_sql
+    sure = description.parallel_safe or not may_ask_for_time(description.where_sql or "")
+    return description.from_sql if sure else None
 
 
 def may_ask_for_time(filtering: str) -> bool:

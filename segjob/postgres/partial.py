@@ -40,7 +40,7 @@ def only(plan: ReadPlan, wanted: str) -> ReadPlan:
     statement = select(*(column.label(f"c{place}") for place, column in enumerate(rows.c))).where(
         verbatim(f"({key}) IN ({wanted})")
     )
-    return replace(plan, sql=as_sql(statement), statement=statement, relation=None)
+    return replace(plan, sql=as_sql(statement), statement=statement, relation=None, parallel_safe=False)
 
 
 @dataclass(frozen=True)

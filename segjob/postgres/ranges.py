@@ -3,6 +3,9 @@
 A row of a table has a place, its ctid: page and number. The first range of places is open at its beginning and the last
 at its end, so the ranges hold whatever a snapshot shows, whatever has been added since the pages were counted. For a
 partitioned table, and for one that others inherit from, a range is that of all tables underneath.
+
+What has no places, a view or a query, is divided by a hash of the key where the configuration says that it may be. Each
+session then executes all of it, so there are no more parts than sessions.
 """
 
 from __future__ import annotations
@@ -36,11 +39,11 @@ def read_statements(plan: ReadPlan, extent: Extent, n_streams: int) -> list[str]
     It is one SELECT where the source can not be divided, is small, or is read by one session.
     """
     statement = wire_statement(plan, extent)
-    cuts = page_cuts(extent, n_streams)
-    if not cuts:
-        return [as_sql(statement)]
-    bounds = [None, *cuts, None]
-    return [as_sql(between_pages(statement, begin, end)) for begin, end in pairwise(bounds)]
+    if cuts := page_cuts(extent, n_streams):
+        return [as_sql(between_pages(statement, begin, end)) for begin, end in pairwise([None, *cuts, None])]
+    if (n_parts := part_count(extent, n_streams)) > 1:
+        return [as_sql(part_by_key(statement, plan, number, n_parts)) for number in range(n_parts)]
+    return [as_sql(statement)]
 
 
 def wire_statement(plan: ReadPlan, extent: Extent) -> Select[Any]:
@@ -61,6 +64,27 @@ def between_pages(statement: Select[Any], begin: int | None, end: int | None) ->
     conditions = [f"ctid >= '({begin},0)'::tid"] if begin is not None else []
     conditions += [f"ctid < '({end},0)'::tid"] if end is not None else []
     return statement.where(*(verbatim(condition) for condition in conditions))
+
+
+def part_by_key(statement: Select[Any], plan: ReadPlan, number: int, n_parts: int) -> Select[Any]:
+    """The rows whose keys have one of so many remainders. The hash of a row has no NULL, whatever the key has.
+
+    Above an aggregate over the key the server sees that it need not aggregate the others.
+    """
+    columns = list(plan.statement.selected_columns)[: len(plan.keys)]
+    keys = [
+        one.element.collate("C") if key.family == "text" else one.element
+        for one, key in zip(columns, plan.keys, strict=True)
+    ]
+    hashed = func.hash_record_extended(func.row(*keys), literal_column("0"))
+    remainder = func.abs(func.mod(hashed, literal_column(str(n_parts))))
+    return statement.where(remainder == literal_column(str(number)))
+
+
+def part_count(extent: Extent, n_streams: int) -> int:
+    if extent.bytes_by_key < UNDIVIDED_BYTES:
+        return 1
+    return max(1, min(n_streams, extent.bytes_by_key // LEAST_BYTES))
 
 
 def page_cuts(extent: Extent, n_streams: int) -> list[int]:

@@ -43,11 +43,13 @@ class Extent:
     pages : of each table underneath; empty if parts of the source can not be read apart
     page_bytes : bytes of a page
     never_null : names of columns in which a NULL would be a surprise; it may still be there
+    bytes_by_key : of what can only be divided by its keys, as far as the planner can tell; 0 of everything else
     """
 
     pages: tuple[int, ...] = ()
     page_bytes: int = 8192
     never_null: frozenset[str] = frozenset()
+    bytes_by_key: int = 0
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def hold(database: Database, plan: ReadPlan) -> Iterator[Snapshot]:
             lock_source(guard, plan)
             expected = expect(guard, plan)
             relations = locked_relations(guard)
-            extent = measure(guard, plan.relation, expected)
+            extent = measure(guard, plan.relation, expected, parallel_safe=plan.parallel_safe)
             replay = replay_of(guard)
             identifier, now = export(leader)
         yield Snapshot(identifier, replay.complete_until or now, replay, expected, relations, extent, guard)
@@ -145,17 +147,30 @@ def lock_source(guard: psycopg.Connection, plan: ReadPlan) -> None:
         raise
 
 
-def measure(guard: psycopg.Connection, relation: str | None, expected: Expected) -> Extent:
-    """How large the relation is; it has pages if it is made of tables that the planner would read from end to end."""
+def measure(
+    guard: psycopg.Connection, relation: str | None, expected: Expected, *, parallel_safe: bool = False
+) -> Extent:
+    """How large the source is, once it is locked.
+
+    It has pages if it is a relation made of tables that the planner would read from end to end. A materialized view is
+    one of those only by the configuration's word, and so is anything else divided, by its keys.
+    """
+    bytes_by_key = expected.n_rows * expected.width if parallel_safe and not reads_foreign(guard) else 0
     if relation is None:
-        return Extent()
+        return Extent(bytes_by_key=bytes_by_key)
     never_null = frozenset(
         name for (name,) in guard.execute(driver_query("columns_without_null"), {"relation": relation})
     )
-    found = guard.execute(driver_query("pages_underneath"), {"relation": relation}).fetchone()
+    asked = {"relation": relation, "kept": parallel_safe}
+    found = guard.execute(driver_query("pages_underneath"), asked).fetchone()
     if found is None or not expected.end_to_end or guard.info.server_version < RANGES_SINCE:
-        return Extent(never_null=never_null)
+        return Extent(never_null=never_null, bytes_by_key=bytes_by_key)
     return Extent(tuple(found[0] or ()), found[1], never_null)
+
+
+def reads_foreign(guard: psycopg.Connection) -> bool:
+    """Whether there is a foreign table underneath: its server would show every session another moment."""
+    return guard.execute(driver_query("locked_foreign_table")).fetchone() is not None
 
 
 def locked_relations(guard: psycopg.Connection) -> tuple[Relation, ...]:

@@ -45,7 +45,7 @@ def describe(connection: Connection, source: SourceSpec) -> Description:
         from_sql = find_from(driver, source)
         columns = find_columns(driver, from_sql)
         where_sql = find_where(driver, source, from_sql)
-    return Description(from_sql, where_sql, columns)
+    return Description(from_sql, where_sql, columns, source.parallel_safe)
 
 
 def find_from(driver: psycopg.Connection, source: SourceSpec) -> str:

@@ -49,13 +49,6 @@ def test_an_unknown_key_is_named_with_its_path(mall: str, configure: Configure, 
     refused(segjob("run", "mall"), 78, "segmentations.mall.n_cluster", "n_clusters")
 
 
-def test_what_belongs_to_a_later_release_is_refused_and_not_ignored(
-    mall: str, configure: Configure, segjob: Segjob
-) -> None:
-    configure({"mall": MALL | {"parallel_safe": True}})
-    refused(segjob("run", "mall"), 78, "parallel_safe", "not yet")
-
-
 def test_no_server(configure: Configure, segjob: Segjob) -> None:
     configure({"mall": MALL})
     nobody = "postgresql://somebody:hidden-canary@127.0.0.1:1/nothing"

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from segjob.errors import DataError
 from segjob.postgres import ranges, snapshot
 from segjob.postgres.columns import ReadPlan, plan_read
 from segjob.postgres.connect import Database
@@ -60,6 +61,16 @@ UNDIVIDED = [
     SourceSpec(relation="public.customer", where="id NOT IN (SELECT id FROM public.parted)"),
     SourceSpec(relation="public.customer", where="id < 10"),
 ]
+BY_KEY = [
+    SourceSpec(relation="public.viewed", parallel_safe=True),
+    SourceSpec(query="SELECT * FROM public.customer", where="amount > 100 OR amount IS NULL", parallel_safe=True),
+    SourceSpec(query="SELECT id, sum(amount) AS amount FROM public.parted GROUP BY id", parallel_safe=True),
+    SourceSpec(relation="public.customer", where="id NOT IN (SELECT id FROM public.part_one)", parallel_safe=True),
+]
+BY_PAGES = [
+    SourceSpec(relation="public.kept", parallel_safe=True),
+    SourceSpec(relation="public.customer", where="pg_catalog.\"lower\" (country) = 'de'", parallel_safe=True),
+]
 
 
 @pytest.fixture
@@ -107,6 +118,61 @@ def test_what_can_not_be_divided_is_read_in_one_statement(shop, source):
     n_parts, found = read_parts(shop, wanted)
     assert n_parts == 1
     assert found == plain(shop, wanted)
+
+
+@pytest.mark.parametrize("source", BY_KEY, ids=str)
+def test_what_the_configuration_calls_safe_is_read_in_a_part_for_each_session(shop, source, monkeypatch):
+    monkeypatch.setattr(ranges, "LEAST_BYTES", 1)
+    wanted = plan(shop, source)
+    n_parts, found = read_parts(shop, wanted)
+    assert n_parts == 3
+    assert found == plain(shop, wanted)
+
+
+@pytest.mark.parametrize("source", BY_PAGES, ids=str)
+def test_what_has_pages_and_is_called_safe_is_read_by_its_pages(shop, source):
+    wanted = plan(shop, source)
+    n_parts, found = read_parts(shop, wanted)
+    assert n_parts > 4
+    assert found == plain(shop, wanted)
+
+
+def test_parts_are_of_about_one_size_and_a_key_that_is_null_is_in_one_of_them(shop, connection):
+    connection.execute("""
+        CREATE VIEW public.odd AS
+        SELECT country, note || (id / 2)::text AS note, NULL::bigint AS nothing, amount FROM public.customer
+    """)
+    with shop.begin() as session:
+        description = describe(session, SourceSpec(relation="public.odd", parallel_safe=True))
+    wanted = plan_read(description, ["country", "note", "nothing"], [FeatureSpec("amount")])
+    with hold(shop, wanted) as held:
+        statements = read_statements(wanted, held.extent, 3)
+    sizes = [len(connection.execute(one.encode()).fetchall()) for one in statements]
+    assert (len(sizes), sum(sizes)) == (3, N_ROWS)
+    assert min(sizes) > N_ROWS * 0.3
+    with hold(shop, wanted) as held, pytest.raises(DataError, match=r'"nothing" is NULL'):
+        list(read_bulk(shop, held, wanted, 3))
+
+
+def test_a_group_of_another_part_is_not_aggregated(shop, connection):
+    with hold(shop, plan(shop, BY_KEY[2])) as held:
+        (statement, *_) = read_statements(plan(shop, BY_KEY[2]), held.extent, 3)
+    lines = [line for (line,) in connection.execute(f"EXPLAIN {statement}".encode())]
+    (aggregate,) = [place for place, line in enumerate(lines) if "Aggregate" in line]
+    assert all(place > aggregate for place, line in enumerate(lines) if "hash_record" in line)
+
+
+def test_what_reads_a_foreign_table_is_in_one_part_whatever_it_is_called(shop, connection):
+    connection.execute("""
+        CREATE FOREIGN DATA WRAPPER away;
+        CREATE SERVER there FOREIGN DATA WRAPPER away;
+        CREATE FOREIGN TABLE public.elsewhere (id int, amount float8) SERVER there
+    """)
+    everything = Expected(N_ROWS, 12, end_to_end=True, reliable=True)
+    with shop.open() as guard:
+        assert snapshot.measure(guard, None, everything, parallel_safe=True).bytes_by_key == 12 * N_ROWS
+        guard.execute("COMMENT ON FOREIGN TABLE public.elsewhere IS 'locked by this'")
+        assert snapshot.measure(guard, None, everything, parallel_safe=True).bytes_by_key == 0
 
 
 def test_rows_that_moved_and_holes_are_no_matter(shop, connection):

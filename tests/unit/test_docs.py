@@ -168,7 +168,7 @@ KEYS = {place: (value, required) for place, value, required in schema_keys(SCHEM
 def documented_keys() -> dict[str, list[str]]:
     """Every row of every table of keys, by the whole place of its key."""
     configuration = page("docs/reference/configuration.md")
-    above = {"The file": "", "Keys that this release refuses": ""}
+    above = {"The file": ""}
     above |= {heading: f"{codes(heading)[0]}." for heading in configuration.sections() if heading.startswith("`")}
     tables = ((start, configuration.rows(heading)) for heading, start in above.items())
     found = [(f"{start}{codes(row[0])[0]}", row) for start, rows in tables for row in rows]
@@ -202,16 +202,6 @@ def test_the_type_of_a_key_is_the_documented_one(place: str) -> None:
         assert f"`{choice}`" in shown
     for kind in {one["type"] for one in (value, *value.get("anyOf", ())) if "type" in one} - {"null"}:
         assert any(word in shown for word in TYPES[kind]), kind
-
-
-PARTLY_REFUSED = {"resources.connections"}  # any number but four
-
-
-def test_what_is_not_yet_there_is_marked_as_such() -> None:
-    refused = {place for place, (value, _) in KEYS.items() if "Not yet" in value["description"]}
-    marked = {place for place, row in documented_keys().items() if "Not yet" in row[3]}
-    below = {place for place in KEYS if any(place.startswith(f"{one}.") for one in refused)}
-    assert marked == (refused | below) - PARTLY_REFUSED
 
 
 # docs/reference/exit-codes.md

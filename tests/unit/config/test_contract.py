@@ -14,7 +14,6 @@ import pytest
 import yaml
 
 from segjob.config import config_schema
-from segjob.config.rules import NOT_YET
 from segjob.config.segmentation import ClusterRange, Gate, Gates
 from segjob.records.source import FeatureSpec, SourceSpec
 from tests.unit.config.conftest import Project, shop
@@ -100,24 +99,7 @@ def test_the_example_is_read_as_a_whole(project: Project, monkeypatch: pytest.Mo
     assert (loaded.names, loaded.colors) == ({1: "Big spenders"}, {1: "#1b9e77"})
 
 
-# Not yet
-
-SHOP = "segjob.yaml: segmentations.shop"
-SETTING_LATER_KEYS = [
-    (
-        shop(parallel_safe=True),
-        f"{SHOP}.parallel_safe: not yet: this release reads a view or query in one stream",
-    ),
-]
-
-
-@pytest.mark.parametrize(("content", "message"), SETTING_LATER_KEYS)
-def test_a_key_of_a_later_release_is_refused(project: Project, content: dict[str, Any], message: str) -> None:
-    assert project.refusal(content) == message
-
-
-def test_every_key_of_a_later_release_is_tested() -> None:
-    assert len(SETTING_LATER_KEYS) == len(NOT_YET)
+# What may be left out
 
 
 @pytest.mark.parametrize(
@@ -125,25 +107,10 @@ def test_every_key_of_a_later_release_is_tested() -> None:
     [
         {"database": {"source_url": ""}, **shop()},
         {"database": {"source_url": None}, **shop()},
-        shop(parallel_safe=False),
     ],
 )
-def test_what_asks_for_nothing_new_is_accepted(project: Project, content: dict[str, Any]) -> None:
-    assert project.load(content).segmentation("shop").n_clusters == 8
-
-
-def test_a_later_key_is_refused_from_the_environment_too(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SEGJOB__SEGMENTATIONS__SHOP__PARALLEL_SAFE", "true")
-    assert project.refusal(shop()) == (
-        "variable SEGJOB__SEGMENTATIONS__SHOP__PARALLEL_SAFE: segmentations.shop.parallel_safe: "
-        "not yet: this release reads a view or query in one stream"
-    )
-
-
-def test_a_later_key_of_any_segmentation_is_refused(project: Project) -> None:
-    content = shop(seed=1)
-    content["segmentations"]["mall"] = {**content["segmentations"]["shop"], "parallel_safe": True}
-    assert project.refusal(content).startswith("segjob.yaml: segmentations.mall.parallel_safe: not yet: ")
+def test_a_url_that_is_empty_counts_as_none(project: Project, content: dict[str, Any]) -> None:
+    assert project.load(content).database.source is None
 
 
 # The schema
@@ -205,11 +172,6 @@ def test_the_schema_states_the_defaults_of_the_contract(schema: dict[str, Any]) 
         "weight": 1.0,
         "encode": None,
     }
-
-
-def test_the_schema_says_what_comes_later(schema: dict[str, Any]) -> None:
-    later = {f"{model}.{name}" for model, name, value, _ in properties(schema) if "Not yet: " in value["description"]}
-    assert later == {"Segmentation.parallel_safe"}
 
 
 def test_the_example_fits_the_schema_as_a_tool_sees_it(project: Project, schema: dict[str, Any]) -> None:
