@@ -42,7 +42,8 @@ SET LOCAL lock_timeout = '500ms'
 SET LOCAL lock_timeout = '5s'
 
 -- name: lock_holder
--- Who has the strongest lock on the tables of a segmentation, for a message; readers come last, the oldest first.
+-- Who has the strongest lock on the tables of a segmentation, for a message; who only reads comes last, and a
+-- partition after its table.
 SELECT
     l.pid,
     a.application_name AS application,
@@ -71,6 +72,7 @@ ORDER BY
         ],
         l.mode
     ),
+    c.relkind = 'r',
     a.xact_start
 LIMIT 1
 

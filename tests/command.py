@@ -11,11 +11,14 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cache
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
+
+Become = Callable[[str, dict[str, str], Sequence[str], Sequence[str]], None]
+"""What a fork does: like `become_command`, perhaps with something else changed before."""
 
 SECONDS = 120
 PRELOADED = [
@@ -35,8 +38,14 @@ def run_segjob(
     stdin: str | None = None,
     timeout: float = SECONDS,
     fresh: bool = False,
+    become: Become | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command in a folder, with DATABASE_URL and little else set."""
+    """Run the command in a folder, with DATABASE_URL and little else set.
+
+    Parameters
+    ----------
+    become : what the fork does, if it is not quite the command
+    """
     inherited = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "TMPDIR") if name in os.environ}
     variables = {**inherited, "HOME": str(folder), "LANG": "C.UTF-8", "DATABASE_URL": database_url, **(env or {})}
     if fresh:
@@ -51,7 +60,7 @@ def run_segjob(
             text=True,
             timeout=timeout,
         )
-    return run_fork(folder, variables, arguments, stdin or "", timeout)
+    return run_fork(folder, variables, arguments, stdin or "", timeout, become or become_command)
 
 
 @cache
@@ -62,7 +71,12 @@ def fork_server() -> ForkServerContext:
 
 
 def run_fork(
-    folder: Path, variables: Mapping[str, str], arguments: Sequence[str], stdin: str, timeout: float
+    folder: Path,
+    variables: Mapping[str, str],
+    arguments: Sequence[str],
+    stdin: str,
+    timeout: float,
+    become: Become,
 ) -> subprocess.CompletedProcess[str]:
     """Run the command in a fork; its three streams are files."""
     with ExitStack() as files:
@@ -70,7 +84,7 @@ def run_fork(
         given.write(stdin)
         given.flush()
         names = [file.name for file in (given, printed, said)]
-        process = fork_server().Process(target=become_command, args=(str(folder), dict(variables), arguments, names))
+        process = fork_server().Process(target=become, args=(str(folder), dict(variables), arguments, names))
         process.start()
         process.join(timeout)
         if process.exitcode is None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 
-from segjob.errors import DatabaseUnavailable, TryAgain
+from segjob.errors import DatabaseUnavailable, InTheWay, TryAgain
 from segjob.job.catching_up import catch_up
 from segjob.job.comparing import Compared, compared
 from segjob.job.gates import evaluate, measure, refusals, refused, warnings
@@ -86,15 +87,29 @@ def make_visible(
     task: Task, locks: tuple[Lock, ...], part: Part, version: Version, found: Compared, record: Record
 ) -> Version:
     """Attach the labels, add to the history, and move the pointer."""
-    attach(task.database, part)
-    kept = found.keep(task.database)
-    for lock in locks:
-        lock.verify()
-    finished = record.columns(task.progress)
-    move = Move(part, "run", record.run_id, version.parent_version_id, found.publication, begins_history=not kept)
-    published_at = publish(task.database, move, finished).published_at
+    with kept_if_in_the_way(part):
+        attach(task.database, part)
+        kept = found.keep(task.database)
+        for lock in locks:
+            lock.verify()
+        finished = record.columns(task.progress)
+        move = Move(part, "run", record.run_id, version.parent_version_id, found.publication, begins_history=not kept)
+        published_at = publish(task.database, move, finished).published_at
     warn_late(task.database, record, task.progress, analyze(task.database, task.names))
     return replace(version, status="published", published_at=published_at)
+
+
+@contextmanager
+def kept_if_in_the_way(part: Part) -> Iterator[None]:
+    """A version that only somebody's lock keeps from being seen need not be made again: the message says so."""
+    try:
+        yield
+    except InTheWay as error:
+        name, version_id = part.names.segmentation, part.version_id
+        raise InTheWay(
+            f"{error}; version {version_id} is complete and kept as staged: `segjob publish {name} {version_id}` when "
+            "nobody is in the way, or run again"
+        ) from error
 
 
 def analyze(database: Database, names: Names) -> list[str]:

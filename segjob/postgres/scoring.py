@@ -94,9 +94,7 @@ class Occupied:
 @contextmanager
 def scored_table(database: Database, scored: Scored) -> Iterator[None]:
     """The table for what is labelled now, and that of the changes; both go with the block."""
-    with database.begin() as connection:
-        connection.execute(query("orphan_lock_timeout"))
-        run(connection, scored, "create_scored")
+    patiently(database, scored.names, lambda connection: run(connection, scored, "create_scored"))
     try:
         yield
     finally:

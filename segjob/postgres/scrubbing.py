@@ -13,10 +13,10 @@ from functools import partial
 
 from sqlalchemy import Connection
 
-from segjob.errors import TryAgain
+from segjob.errors import InTheWay, TryAgain
 from segjob.postgres.connect import Database
 from segjob.postgres.erasure import CustomerTable, Erased, partitioned_tables
-from segjob.postgres.patience import short_attempts
+from segjob.postgres.patience import in_the_way, short_attempts
 from segjob.postgres.queries import Names, escaped, execute, query, quote
 from segjob.records.source import KeyColumn
 
@@ -24,7 +24,7 @@ SNAPSHOT_DEADLINE = 10.0  # seconds until transactions that were open before are
 PAUSE = 0.1
 
 UNTIL_THEN = (
-    "the customers are erased for every query that begins from now on, but a transaction that was open before keeps "
+    "the customers are erased for every query that begins from now on, but a transaction that is still open keeps "
     "what was theirs on disk; give the same command again when it has ended"
 )
 
@@ -61,9 +61,17 @@ def scrub(database: Database, names: Names, erased: Sequence[Erased], keys: Sequ
 
     Raises
     ------
-    TryAgain
+    InTheWay
         Somebody was in the way of one step for a minute; the same command goes on from there.
     """
+    try:
+        clean(database, names, erased, keys)
+    except InTheWay as error:
+        raise InTheWay(f"{UNTIL_THEN}; {in_the_way(database, names)}: {error}") from error
+
+
+def clean(database: Database, names: Names, erased: Sequence[Erased], keys: Sequence[KeyColumn]) -> None:
+    """Pages and indexes first, then what the server has noted about values."""
     for one in erased:
         scrub_table(database, one, keys[0])
     keep_trying(database.autocommit, executing("rewrite", table=sample_table(names)))

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, select
 from segjob.errors import DataError, SegjobError
 from segjob.postgres.connect import Database, translated
 from segjob.postgres.encoding import Column
+from segjob.postgres.patience import patiently
 from segjob.postgres.queries import Names, driver_query, execute, query, quote
 from segjob.postgres.sending import Rows, end_sessions, open_writer, send
 from segjob.postgres.tables import version
@@ -65,9 +66,12 @@ def new_part(database: Database, part: Part) -> Iterator[None]:
     Other sessions can see it, so that several can fill it. Where it can not be dropped, because the process or the
     server died, `drop_orphans` finds it at the next start. The table of a version that the block stored stays.
     """
-    with database.begin() as connection:
+
+    def create(connection: Connection) -> int | None:
         part.execute(connection, "create_part")
-        created = oid_of(connection, part)
+        return oid_of(connection, part)
+
+    created = patiently(database, part.names, create)
     try:
         yield
     except BaseException:

@@ -1,0 +1,19 @@
+"""The command with less time to wait for the locks of others, so that a test need not wait for a minute."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from segjob.job import forgetting
+from segjob.postgres import patience, publish
+from tests.command import become_command
+
+SECONDS = 1.5
+DEADLINES = ((patience, "LOCK_DEADLINE"), (publish, "ANALYZE_DEADLINE"), (forgetting, "SNAPSHOT_DEADLINE"))
+
+
+def become_impatient(folder: str, variables: dict[str, str], arguments: Sequence[str], streams: Sequence[str]) -> None:
+    """Be the command with short deadlines; how it waits until then is as it is."""
+    for module, name in DEADLINES:
+        setattr(module, name, SECONDS)
+    become_command(folder, variables, arguments, streams)
