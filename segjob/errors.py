@@ -60,6 +60,10 @@ class InTheWay(TryAgain):
     """Somebody else's lock did not come free in time: the same step may succeed as soon as it has."""
 
 
+class NoRoom(TryAgain):
+    """A disk of ours is full: what the job does at once will find it as full."""
+
+
 class NotPermitted(SegjobError):
     """The database refuses the role, or an object belongs to somebody else."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from segjob.errors import TryAgain
+from segjob.errors import NoRoom
 
 COORDINATE_BYTES = 4  # float32, in the spool of what is clustered
 OFFSET_BYTES = 4  # where a text begins
@@ -40,7 +40,7 @@ def check_room(directory: Path, n_rows: int, row_bytes: int, in_memory: int, rel
 
     Raises
     ------
-    TryAgain
+    NoRoom
         It is not enough, even if a quarter of the rows did not come.
     """
     free, needed = free_bytes(directory), n_rows * row_bytes - in_memory
@@ -51,7 +51,7 @@ def check_room(directory: Path, n_rows: int, row_bytes: int, in_memory: int, rel
         f" {size(in_memory)} that stay in memory, and {size(free)} are free there"
     )
     if reliable and n_rows * row_bytes * SURE - in_memory > free:
-        raise TryAgain(
+        raise NoRoom(
             f"{sentence}: make room, name a larger directory as resources.spool_dir, or raise resources.memory; if the"
             " source has far fewer rows, ANALYZE it"
         )

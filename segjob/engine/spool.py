@@ -19,7 +19,7 @@ from typing import Self
 
 import pyarrow as pa
 
-from segjob.errors import ConfigurationError, InternalError, TryAgain
+from segjob.errors import ConfigurationError, InternalError, NoRoom
 
 CHUNK_ROWS = 65_536
 CHUNK_VALUES = 2**20  # of a wide source a chunk has fewer rows, so that what is computed of it takes no more memory
@@ -112,7 +112,7 @@ class Spool:
 
         Raises
         ------
-        TryAgain
+        NoRoom
             The disk is full.
         """
         if self.finished:
@@ -215,11 +215,11 @@ def disk_errors(directory: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in DISK_FULL:
             raise disk_full(directory) from error
-        raise TryAgain(f"the spool can not be written in {directory}: {error.strerror}") from error
+        raise NoRoom(f"the spool can not be written in {directory}: {error.strerror}") from error
 
 
-def disk_full(directory: Path) -> TryAgain:
-    return TryAgain(
+def disk_full(directory: Path) -> NoRoom:
+    return NoRoom(
         f"{directory} is full: the customers do not fit into it; make room there, name a larger directory as"
         " resources.spool_dir, or raise resources.memory"
     )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import pyarrow as pa
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random
 
 from segjob.clustering.features import split_excluded
 from segjob.clustering.survey import Survey, survey_chunk
@@ -17,7 +18,7 @@ from segjob.engine.chunks import decode_chunk
 from segjob.engine.local import LocalPopulation, chunks_at_once
 from segjob.engine.room import check_room, spool_row_bytes
 from segjob.engine.spool import Spool, chunk_rows_of
-from segjob.errors import DataError
+from segjob.errors import DatabaseUnavailable, DataError, NoRoom, TryAgain
 from segjob.job.task import Task
 from segjob.postgres.columns import ReadPlan
 from segjob.postgres.expected import Expected
@@ -28,6 +29,7 @@ from segjob.records.population import Chunk
 from segjob.records.source import FeatureSpec
 
 PASS_PART = 16  # of the memory, one part in so many holds the chunks that are worked on
+DISTURBED = (DatabaseUnavailable, TryAgain)
 VALUE_BYTES = 24  # of a value of such a chunk: raw, on the grid, and on the way between them
 
 
@@ -63,14 +65,16 @@ class Customers(Spooled):
 
 @contextmanager
 def read_customers(task: Task, phase: Phase) -> Iterator[Customers]:
-    """Read the source once; the spools live as long as the block.
+    """Read the source as it is at one moment; the spools live as long as the block.
 
     Raises
     ------
     DataError
         The source is empty, or has a NULL key.
-    TryAgain
+    NoRoom
         There is no room for the customers.
+    TryAgain, DatabaseUnavailable
+        The read was disturbed twice.
     """
     with read_rows(task, phase, task.segmentation.feature_specs(), surveyed=True) as (spooled, survey):
         if survey is None:
@@ -88,18 +92,51 @@ def read_rows(
     ----------
     specs : the features that the task's plan reads
     """
-    folder = task.settings.resources.spool_folder
+    again: list[str] = []
     with ExitStack() as spools:
-        rows = chunk_rows_of(len(task.plan.features))
-        labelled = spools.enter_context(Spool(task.plan.schema, task.budget, folder, rows))
-        unlabelled = spools.enter_context(Spool(unlabelled_schema(task.plan), task.budget, folder))
-        survey = Surveyor(specs) if surveyed else None
-        warnings: list[str] = []
-        taken_at = fill(task, phase, Filled(specs, labelled, unlabelled, survey), warnings)
-        row_bytes = max(len(task.plan.features), 1) * VALUE_BYTES
-        memory = task.settings.resources.memory_budget // PASS_PART
-        population = LocalPopulation(labelled, decode_chunk, chunks_at_once(memory, rows * row_bytes, threads()))
-        yield Spooled(taken_at, population, unlabelled, rows, tuple(warnings)), survey.settled if survey else None
+        for attempt in twice(task, phase, again):
+            with attempt, ExitStack() as filled:
+                spooled, survey = read_once(task, phase, specs, filled, surveyed=surveyed)
+                spools.enter_context(filled.pop_all())
+        yield replace(spooled, warnings=(*again, *spooled.warnings)), survey
+
+
+def twice(task: Task, phase: Phase, warnings: list[str]) -> Retrying:
+    """A read that was disturbed is done once more, as a whole and with a new snapshot; the run keeps why.
+
+    What a full disk or the customers themselves are the reason of would come again.
+    """
+
+    def say(state: RetryCallState) -> None:
+        phase.begin_again()
+        error = state.outcome and state.outcome.exception()
+        warnings.extend(task.warned([f"the source is read once more, with a new snapshot: {error}"]))
+
+    return Retrying(
+        stop=stop_after_attempt(2),
+        wait=wait_random(0.1, 1.0),
+        retry=retry_if_exception(lambda error: isinstance(error, DISTURBED) and not isinstance(error, NoRoom)),
+        before_sleep=say,
+        reraise=True,
+    )
+
+
+def read_once(
+    task: Task, phase: Phase, specs: Sequence[FeatureSpec], spools: ExitStack, *, surveyed: bool
+) -> tuple[Spooled, Survey | None]:
+    """Everybody under one snapshot, or nobody."""
+    folder = task.settings.resources.spool_folder
+    rows = chunk_rows_of(len(task.plan.features))
+    labelled = spools.enter_context(Spool(task.plan.schema, task.budget, folder, rows))
+    unlabelled = spools.enter_context(Spool(unlabelled_schema(task.plan), task.budget, folder))
+    survey = Surveyor(specs) if surveyed else None
+    warnings: list[str] = []
+    taken_at = fill(task, phase, Filled(specs, labelled, unlabelled, survey), warnings)
+    row_bytes = max(len(task.plan.features), 1) * VALUE_BYTES
+    memory = task.settings.resources.memory_budget // PASS_PART
+    population = LocalPopulation(labelled, decode_chunk, chunks_at_once(memory, rows * row_bytes, threads()))
+    spooled = Spooled(taken_at, population, unlabelled, rows, tuple(warnings))
+    return spooled, survey.settled if survey else None
 
 
 class Surveyor:

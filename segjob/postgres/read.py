@@ -29,6 +29,8 @@ from segjob.postgres.wire import LOST, ServerError
 
 CONNECTIONS = 2
 CHUNK_ROWS = 16_384
+# Every lock is held by the guard already. Who still waits for one waits behind somebody who waits for the guard.
+NO_QUEUE = "SET lock_timeout = '1s'"
 EXACT_FLOATS = "SET extra_float_digits = 1"  # text of a float8 that reads back to the same bits
 READ_ONLY = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 UNKNOWN_SNAPSHOT = ("22023", "42704")  # which one depends on the server's version
@@ -90,9 +92,7 @@ def read_plain(
         session = opened.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         with session.begin():
             import_snapshot(snapshot, partial(session.exec_driver_sql, execution_options=literally))
-            session.exec_driver_sql(
-                f"{EXACT_FLOATS};{driver_query('no_timeouts').decode()}", execution_options=literally
-            ).close()
+            session.exec_driver_sql(session_settings(), execution_options=literally).close()
             streamed = literally | {"stream_results": True}
             with closing(session.exec_driver_sql(plan.sql, execution_options=streamed)) as result:
                 # Asked of the result: SQLAlchemy passes over yield_per among the options of driver-level text.
@@ -105,7 +105,7 @@ def read_plain(
 
 def session_settings() -> str:
     """What a session sets before it reads."""
-    return f"{EXACT_FLOATS};{driver_query('no_timeouts').decode()}"
+    return f"{EXACT_FLOATS};{NO_QUEUE};{driver_query('no_timeouts').decode()}"
 
 
 def set_snapshot(snapshot: Snapshot) -> str:

@@ -42,6 +42,11 @@ class Phase:
             self.rows += n_rows
         self._tell(self)
 
+    def begin_again(self) -> None:
+        """What was done is of no use: count from the start, in the same time."""
+        with self._lock:
+            self.rows = 0
+
     def note(self, **facts: object) -> None:
         """Keep something to be told when the phase ends."""
         self.facts |= facts
