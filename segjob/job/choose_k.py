@@ -12,7 +12,7 @@ from segjob.job.run import load_torch, read
 from segjob.job.task import Order, Task, open_task
 from segjob.postgres.candidates import store_candidates
 from segjob.postgres.connect import Database
-from segjob.postgres.locks import Lock, hold_lock
+from segjob.postgres.locks import Lock, fenced, hold_lock
 from segjob.postgres.runs import ending_run, finish_run, start_run
 from segjob.postgres.versions import published_model
 from segjob.progress import Progress
@@ -40,7 +40,7 @@ def choose_k(
         hold_lock(database, name, "choose-k") as lock,
     ):
         record = begin(task, numbers)
-        with recorded(database, record, progress):
+        with recorded(database, record, progress), fenced(lock):
             return execute(task, lock, record, numbers)
 
 
@@ -58,6 +58,7 @@ def execute(task: Task, lock: Lock, record: Record, numbers: range) -> dict[str,
     with task.database.begin() as connection:
         published = published_model(connection, task.name)
     customers = read(task, record)
+    lock.verify()
     choice = try_numbers(task, customers, record, numbers, published)
     if not choice.clear:
         record.warnings.append(choice.reason)

@@ -16,7 +16,7 @@ from segjob.job.recording import Record, recorded, warn_late
 from segjob.job.scoring import score
 from segjob.postgres.connect import Database
 from segjob.postgres.gates import load_gates
-from segjob.postgres.locks import Lock, hold_lock
+from segjob.postgres.locks import Lock, fenced, hold_lock
 from segjob.postgres.publications import Candidate, candidate, version_before
 from segjob.postgres.publish import Move, Pointer, attach, overtaken, pointer_of, publish
 from segjob.postgres.queries import Names
@@ -87,7 +87,7 @@ def republish(work: Work) -> dict[str, Any]:
         with database.begin() as connection:
             run_id = start_run(connection, work.name, work.wish.kind, segmentation.config_hash(), work.wish.params())
         record = Record(run_id)
-        with recorded(database, record, work.progress):
+        with recorded(database, record, work.progress), fenced(lock):
             document = move(work, lock, record, seen)
     if document["changed"]:
         prune_after(database, work.names, segmentation.keep_versions, record, work.progress)

@@ -22,7 +22,7 @@ from segjob.job.task import Order, Task, open_task
 from segjob.postgres.candidates import store_candidates
 from segjob.postgres.connect import Database
 from segjob.postgres.gates import basis_of
-from segjob.postgres.locks import Lock, fit_lock
+from segjob.postgres.locks import Lock, fenced, fit_lock
 from segjob.postgres.privileges import check_privileges
 from segjob.postgres.runs import start_run
 from segjob.postgres.scoring import forget_touched
@@ -52,7 +52,7 @@ def run(database: Database, settings: Settings, name: str, order: Order, progres
             return rehearse(task)
         with fit_lock(database, name) as lock:
             record = begin(task)
-            with recorded(database, record, progress):
+            with recorded(database, record, progress), fenced(lock):
                 clear_away(task)
                 return execute(task, lock, record)
 
@@ -79,6 +79,7 @@ def execute(task: Task, lock: Lock, record: Record) -> dict[str, Any]:
     """Everything between the lock and the result."""
     load_torch()
     customers = read(task, record)
+    lock.verify()
     fitted = fit(task, customers)
     record.warnings += task.warned(fitted.warnings)
     lock.verify()

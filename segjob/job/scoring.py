@@ -19,7 +19,7 @@ from segjob.job.source import watermark_column
 from segjob.job.task import Order, Task, open_task
 from segjob.postgres.connect import Database
 from segjob.postgres.history import keep_moves
-from segjob.postgres.locks import Lock, hold_lock
+from segjob.postgres.locks import Lock, fenced, hold_lock
 from segjob.postgres.moves import Moves, drop_left_moves, drop_moves
 from segjob.postgres.partial import Watermark
 from segjob.postgres.privileges import check_privileges
@@ -79,7 +79,7 @@ def score(
         with database.begin() as connection:
             bound = {**segmentation.params, **params}
             record = Record(start_run(connection, name, "score", segmentation.config_hash(), bound))
-        with recorded(database, record, progress):
+        with recorded(database, record, progress), fenced(lock):
             with database.begin() as connection:
                 check_privileges(connection, task.names)
                 drop_left(connection, task.names)

@@ -10,7 +10,7 @@ import psycopg
 from sqlalchemy import Connection
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from segjob.errors import TryAgain
+from segjob.errors import SegjobError, Stopped, TryAgain
 from segjob.postgres.connect import Database, Schemas, driver_of, translated
 from segjob.postgres.queries import Names, driver_query
 
@@ -39,6 +39,25 @@ class Lock:
             raise TryAgain(f"lost the lock {self.name}: its session ended; nothing was published") from error
         if held is None or not held[0]:
             raise TryAgain(f"lost the lock {self.name}: its session no longer holds it; nothing was published")
+
+
+@contextmanager
+def fenced(lock: Lock) -> Iterator[None]:
+    """What goes wrong without the lock goes wrong because of that: somebody else is at work on the same tables.
+
+    Raises
+    ------
+    TryAgain
+        The lock is lost: in the place of an error that says that another try is of no use.
+    """
+    try:
+        yield
+    except Stopped:
+        raise
+    except SegjobError as error:
+        if not error.retryable:
+            lock.verify()
+        raise
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -15,28 +14,12 @@ from segjob.errors import DatabaseUnavailable
 from segjob.postgres import runs
 from segjob.postgres.connect import Database, driver_of
 from tests import servers
-from tests.acceptance.conftest import MALL, write_configuration
+from tests.acceptance.conftest import MALL
 from tests.command import run_segjob
 from tests.faults.proxy import Fate, Line, Proxy, proxy
 
 COMMITTED = (Fate.CUT_AFTER, Fate.CUT_MEANWHILE)
 LOST = pytest.mark.parametrize("fate", [*COMMITTED, Fate.CUT_BEFORE], ids=lambda fate: fate.name.lower())
-
-
-@pytest.fixture(scope="module")
-def twice_published(
-    server_url: str,
-    server_connection: psycopg.Connection,
-    published_mall: str,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[str]:
-    """The name of a database in which the mall was run twice."""
-    folder = tmp_path_factory.mktemp("twice")
-    write_configuration(folder, {"mall": MALL})
-    with servers.fresh_database(server_url, server_connection, published_mall) as url:
-        done = run_segjob(folder, url, "run", "mall")
-        assert done.returncode == 0, done.stderr
-        yield urlsplit(url).path.removeprefix("/")
 
 
 @pytest.fixture
