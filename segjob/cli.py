@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from segjob import __version__, cli_publishing, cli_retention, console
-from segjob.errors import SegjobError, Stopped, UsageError
+from segjob.errors import SegjobError, Stopped, UsageError, unexpected
 from segjob.options import (
     All,
     ConfigOption,
@@ -334,9 +334,9 @@ def main() -> None:
             console.show(console.failure(UsageError("wrong command line; see --help")), True, print)
         raise
     except Exception as error:  # a bug: still one sentence, and the contract's exit code
-        internal = SegjobError(f"internal error: {type(error).__name__}; run again with --debug for the traceback")
-        internal.__cause__ = error
-        leave(internal)
+        told = unexpected(error)
+        told.__cause__ = error
+        leave(told)
     finally:
         gc.freeze()  # the process ends: to look for garbage among all that torch brought would take half a second
 

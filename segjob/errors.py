@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
+# How the libraries say it that have no MemoryError: torch, the loader of programs, and threads, whose stacks need room.
+NO_MEMORY = re.compile(
+    r"(can't|cannot) allocate memory|not enough memory|out of memory|can't start new thread|failed to map segment",
+    re.IGNORECASE,
+)
+
 
 class SegjobError(Exception):
     """The base of every error that the job raises on purpose.
@@ -48,6 +56,12 @@ class InternalError(SegjobError):
     """A bug: something that the job itself promised does not hold."""
 
 
+class OutOfMemory(InternalError):
+    """Memory was asked for, and refused."""
+
+    code = "out_of_memory"
+
+
 class TryAgain(SegjobError):
     """The same command may succeed later: another run holds the lock, a lock timed out, a full disk."""
 
@@ -83,3 +97,16 @@ class Stopped(SegjobError):
 
     exit_code = 143
     code = "stopped"
+
+
+def unexpected(error: Exception) -> SegjobError:
+    """What an error means that nobody raised on purpose: memory that was refused, else a bug.
+
+    Its own sentence may hold a customer's value, and is not told.
+    """
+    if isinstance(error, MemoryError) or NO_MEMORY.search(str(error)):
+        return OutOfMemory(
+            "there is not enough memory for the run: let it have more, or set resources.memory lower, so that more of"
+            " the customers wait in resources.spool_dir"
+        )
+    return InternalError(f"internal error: {type(error).__name__}; run again with --debug for the traceback")

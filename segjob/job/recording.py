@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from segjob.errors import DatabaseUnavailable, GateRefused, InternalError, SegjobError, Stopped, TryAgain
+from segjob.errors import DatabaseUnavailable, GateRefused, SegjobError, Stopped, TryAgain, unexpected
 from segjob.postgres.connect import Database
 from segjob.postgres.runs import add_warnings, finish_run
 from segjob.progress import Progress
@@ -42,8 +42,9 @@ def recorded(database: Database, record: Record, progress: Progress) -> Iterator
         write_failure(database, record, progress, error)
         raise
     except Exception as error:  # whatever it was, the row must not stay `running`
-        write_failure(database, record, progress, InternalError(f"internal error: {type(error).__name__}"))
-        raise
+        told = unexpected(error)
+        write_failure(database, record, progress, told)
+        raise told from error
 
 
 def warn_late(database: Database, record: Record, progress: Progress, sentences: Sequence[str]) -> None:
@@ -66,5 +67,6 @@ def write_failure(database: Database, record: Record, progress: Progress, error:
         with database.begin() as connection:
             values = record.columns(progress)
             finish_run(connection, record.run_id, status, exit_code=error.exit_code, error=str(error), **values)
-    except SegjobError as unreachable:
-        progress.warn(f"run {record.run_id} could not be marked as {status}: {unreachable}")
+    except Exception as unreachable:
+        told = unreachable if isinstance(unreachable, SegjobError) else unexpected(unreachable)
+        progress.warn(f"run {record.run_id} could not be marked as {status}: {told}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
 from threading import Thread
@@ -111,7 +112,12 @@ def rehearse(task: Task) -> dict[str, Any]:
 
 def load_torch() -> None:
     """Begin to import torch, which takes seconds, beside what is done next; who needs it then waits for the rest."""
-    Thread(target=import_module, args=("segjob.job.labelling",), name="segjob-import").start()
+    Thread(target=import_ahead, name="segjob-import").start()
+
+
+def import_ahead() -> None:
+    with suppress(Exception):  # who needs it imports it again, and says what is wrong
+        import_module("segjob.job.labelling")
 
 
 def read(task: Task, record: Record) -> Customers:

@@ -28,11 +28,16 @@ if TYPE_CHECKING:
 
 CONNECT_DEADLINE = 10.0  # seconds until a server that does not answer is given up
 
+# The server asks after a minute of silence whether our machine is still there; its own default is two hours, for which
+# it would hold the lock of a machine that vanished.
 SESSION = """
 SET search_path = '';
 SET row_security = off;
 SET idle_in_transaction_session_timeout = 0;
 SET lock_timeout = '60s';
+SET tcp_keepalives_idle = 30;
+SET tcp_keepalives_interval = 10;
+SET tcp_keepalives_count = 3;
 SET client_encoding = 'UTF8';
 SET intervalstyle = 'postgres';
 SET datestyle = 'ISO, MDY';
@@ -175,6 +180,8 @@ MEANINGS: tuple[tuple[str, type[SegjobError]], ...] = (
     ("0A", ConfigurationError),
     ("25006", ConfigurationError),
     ("53100", TryAgain),
+    ("53200", TryAgain),
+    ("53400", ConfigurationError),
     ("53", DatabaseUnavailable),
     ("40P01", InTheWay),
     ("40", TryAgain),
