@@ -33,6 +33,7 @@ DEVELOPMENT := $(VENV)/development.stamp
 BENCHMARKS := $(VENV)/benchmarks.stamp
 ON_ALL_CORES := -n auto --dist worksteal
 OF_ANY_LENGTH := -m 'long or not long'
+DEBIAN_INSTALL := apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends
 WITH_A_SERVER := tests/integration tests/migration
 OWN_CHOICE := env -u SEGJOB_TEST_DATABASE_URL -u SEGJOB_TEST_PG_BIN -u SEGJOB_TEST_BUNDLED_VERSION -u SEGJOB_TEST_CONTAINERS
 INSTALLED_SERVERS := $(patsubst %/postgres,SEGJOB_TEST_PG_BIN=%,$(wildcard /usr/lib/postgresql/1[4-8]/bin/postgres))
@@ -81,8 +82,14 @@ test-statistics: $(DEVELOPMENT)  ## what has to hold over many draws: coverage o
 	$(BIN)/pytest tests/statistics
 
 .PHONY: test-faults
-test-faults: $(DEVELOPMENT)  ## every point of a run with every fault, and whatever else may go wrong
+test-faults: $(DEVELOPMENT) pgbouncer  ## every point of a run with every fault, and whatever else may go wrong
 	$(BIN)/pytest $(ON_ALL_CORES) tests/faults
+
+.PHONY: pgbouncer
+pgbouncer:
+	@PATH="$$PATH:/usr/sbin"; command -v pgbouncer >/dev/null || { \
+	    [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && $(DEBIAN_INSTALL) pgbouncer >/dev/null; \
+	} || echo "there is no pgbouncer, and it can not be installed here: the tests that need it are left out"
 
 .PHONY: test-containers
 test-containers: $(DEVELOPMENT)  ## the same on SEGJOB_TEST_POSTGRES_IMAGE, through testcontainers

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from segjob.errors import ConfigurationError
-from segjob.postgres.connect import Database, Schemas
+from segjob.postgres.connect import Database, Schemas, deadline_of
 from segjob.postgres.listing import Session, is_migrated
 
 if TYPE_CHECKING:
@@ -25,8 +26,13 @@ def open_place(place: settings.Database) -> Database:
     """The same before there is a whole configuration."""
     schemas, source = Schemas(place.public_schema, place.private_schema), None
     if place.source is not None:
-        source = Database(conninfo_of(place.source), schemas, key="database.source_url")
-    return Database(conninfo_of(place), schemas, source=source)
+        source = database_at(place.source, schemas, key="database.source_url")
+    return replace(database_at(place, schemas), source=source)
+
+
+def database_at(place: settings.Database, schemas: Schemas, key: str = "database.url") -> Database:
+    conninfo = conninfo_of(place)
+    return Database(conninfo, schemas, deadline_of(conninfo), key=key)
 
 
 def conninfo_of(place: settings.Database) -> str:

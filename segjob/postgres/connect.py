@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
@@ -22,6 +25,7 @@ from segjob.errors import (
     SegjobError,
     TryAgain,
 )
+from segjob.postgres.pooling import refuse_shared
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -69,6 +73,7 @@ class Database:
     deadline: float = CONNECT_DEADLINE
     source: Database | None = None
     key: str = "database.url"
+    known_unshared: Event = field(default_factory=Event, repr=False, compare=False)
 
     def __repr__(self) -> str:
         return f"Database({self.schemas})"
@@ -89,10 +94,15 @@ class Database:
 
     def open(self) -> psycopg.Connection:
         """Open a session of the driver's own, with the job's settings; retries until the deadline."""
-        connection = open_session(self, self.deadline)
-        connection.execute(SESSION)
-        connection.commit()
-        return connection
+        return open_session(self, self.deadline, self.settle)
+
+    def settle(self, session: psycopg.Connection) -> None:
+        """What every session begins with; before the first one anything is set, it is known to be ours alone."""
+        if not self.known_unshared.is_set():
+            refuse_shared(session, partial(connected, self, self.deadline), self.key)
+            self.known_unshared.set()
+        session.execute(SESSION)
+        session.commit()
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
@@ -114,13 +124,21 @@ class Database:
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
 
-def open_session(database: Database, deadline: float) -> psycopg.Connection:
+def open_session(
+    database: Database, deadline: float, settle: Callable[[psycopg.Connection], None] | None = None
+) -> psycopg.Connection:
     """Connect, with jittered retries while that may help.
+
+    Parameters
+    ----------
+    deadline : seconds; the last attempt may take two more
+    settle : what a session begins with; one that breaks there was not opened
 
     Raises
     ------
     DatabaseUnavailable, NotPermitted, ConfigurationError
     """
+    until = time.monotonic() + deadline
     for attempt in Retrying(
         stop=stop_after_delay(deadline),
         wait=wait_random_exponential(multiplier=0.2, max=2.0),
@@ -128,23 +146,51 @@ def open_session(database: Database, deadline: float) -> psycopg.Connection:
         reraise=True,
     ):
         with attempt:
+            session = connected(database, until - time.monotonic())
             try:
-                return psycopg.connect(
-                    database.conninfo,
-                    application_name="segjob",
-                    connect_timeout=max(2, int(deadline)),
-                    keepalives_idle=30,
-                    keepalives_interval=10,
-                    keepalives_count=3,
-                )
-            except psycopg.Error as error:
-                raise connection_error(error, database.key) from None
+                with translated():
+                    if settle:
+                        settle(session)
+            except BaseException:
+                session.close()
+                raise
+            return session
     raise AssertionError("unreachable: the last attempt raises")
+
+
+def connected(database: Database, patience: float) -> psycopg.Connection:
+    """One attempt. A server that vanishes is noticed within a minute or so, whether it is listened to or spoken to."""
+    try:
+        return psycopg.connect(
+            database.conninfo,
+            application_name="segjob",
+            connect_timeout=max(2, int(patience)),
+            keepalives_idle=30,
+            keepalives_interval=10,
+            keepalives_count=3,
+            tcp_user_timeout=60_000,
+        )
+    except psycopg.Error as error:
+        raise connection_error(error, database.key) from None
+
+
+def deadline_of(conninfo: str) -> float:
+    """For how long a server that does not answer is asked again: the URL's connect_timeout, if it has one."""
+    try:
+        said = str(conninfo_to_dict(conninfo).get("connect_timeout", ""))
+    except psycopg.ProgrammingError:  # whoever connects says what is wrong with it
+        return CONNECT_DEADLINE
+    return float(said) if said.isdigit() and int(said) else CONNECT_DEADLINE
 
 
 REFUSED = re.compile(
     r"password authentication failed|no password supplied|role .* does not exist|no pg_hba\.conf entry"
     r"|peer authentication failed|ident authentication failed|permission denied for database|not permitted to log in",
+    re.IGNORECASE,
+)
+PASSING = re.compile(
+    r"Temporary failure in name resolution|SSL connection has been closed unexpectedly|SSL SYSCALL error"
+    r"|SSL error: unexpected eof",
     re.IGNORECASE,
 )
 MISCONFIGURED = re.compile(
@@ -159,7 +205,7 @@ def connection_error(error: psycopg.Error, key: str) -> SegjobError:
     sentence = " ".join(str(error).split())
     if REFUSED.search(sentence):
         return NotPermitted(f"the server of {key} refuses to let us in: {without_password(sentence)}")
-    if MISCONFIGURED.search(sentence):
+    if MISCONFIGURED.search(sentence) and not PASSING.search(sentence):
         return ConfigurationError(f"can not connect as {key} says: {without_password(sentence)}")
     return DatabaseUnavailable(f"no database answers at {key}: {without_password(sentence)}")
 
