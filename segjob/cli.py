@@ -322,6 +322,7 @@ def stop(signum: int, frame: FrameType | None) -> None:
 def main() -> None:
     """The entry point: every error becomes one sentence and the contract's exit code."""
     signal.signal(signal.SIGTERM, stop)
+    console.tell_no_values_of_stray_errors()
     try:
         app()
     except SegjobError as error:
@@ -344,9 +345,7 @@ def main() -> None:
 def leave(error: SegjobError) -> Any:
     """Say what went wrong, where the caller listens, and exit."""
     if "--debug" in sys.argv:
-        import traceback
-
-        traceback.print_exception(error)
+        console.print_traceback(error)
     else:
         console.complain(error)
     if "--json" in sys.argv:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable, Sequence
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -59,6 +61,43 @@ def complain(error: BaseException) -> None:
         if isinstance(cause, SegjobError):
             say(f"  because: {cause}")
         cause = cause.__cause__
+
+
+HARMLESS = (AttributeError, ImportError, MemoryError, NameError, OSError, RecursionError, TypeError)
+"""Errors of Python itself that speak of the program and the machine. Any other may quote the value it is about."""
+
+
+def print_traceback(error: BaseException) -> None:
+    """For whoever looks for a bug and passes it on: what others than we said is left out where it may be a value."""
+    say("".join(traceback_lines(error)).rstrip())
+
+
+def traceback_lines(error: BaseException) -> Iterator[str]:
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if before is not None:
+        yield from traceback_lines(before)
+        yield "\nwhich led to\n\n"
+    yield "Traceback (most recent call last):\n"
+    yield from traceback.format_tb(error.__traceback__)
+    kind = type(error)
+    yield f"{kind.__module__}.{kind.__qualname__}: {words_of(error)}\n"
+
+
+def words_of(error: BaseException) -> str:
+    ours = isinstance(error, SegjobError)
+    harmless = isinstance(error, HARMLESS) and type(error).__module__ == "builtins"
+    return str(error) if ours or harmless else "(its words are left out: they may hold values of customers)"
+
+
+def tell_no_values_of_stray_errors() -> None:
+    """What is raised where nobody catches it, in a thread or a destructor, is named and not quoted."""
+    threading.excepthook = lambda stray: stray_error(stray.exc_value)
+    sys.unraisablehook = lambda stray: stray_error(stray.exc_value)
+
+
+def stray_error(error: BaseException | None) -> None:
+    if error is not None and sys.stderr is not None:
+        print_traceback(error)
 
 
 def say(sentence: str) -> None:

@@ -25,6 +25,8 @@ from segjob.errors import (
     SegjobError,
     TryAgain,
 )
+from segjob.postgres.conninfo import refuse_misread
+from segjob.postgres.discretion import sentence_of, without_password
 from segjob.postgres.pooling import refuse_shared
 
 if TYPE_CHECKING:
@@ -138,6 +140,7 @@ def open_session(
     ------
     DatabaseUnavailable, NotPermitted, ConfigurationError
     """
+    refuse_misread(database.conninfo, database.key)
     until = time.monotonic() + deadline
     for attempt in Retrying(
         stop=stop_after_delay(deadline),
@@ -210,12 +213,6 @@ def connection_error(error: psycopg.Error, key: str) -> SegjobError:
     return DatabaseUnavailable(f"no database answers at {key}: {without_password(sentence)}")
 
 
-def without_password(sentence: str) -> str:
-    """Take out anything that looks like the password part of a URL or of a conninfo string."""
-    sentence = re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", sentence)
-    return re.sub(r"(password\s*=\s*)('[^']*'|\S+)", r"\1***", sentence, flags=re.IGNORECASE)
-
-
 # SQLSTATE, or its class, to what it means; the first hit counts.
 MEANINGS: tuple[tuple[str, type[SegjobError]], ...] = (
     ("28", NotPermitted),
@@ -237,6 +234,7 @@ MEANINGS: tuple[tuple[str, type[SegjobError]], ...] = (
     ("08", DatabaseUnavailable),
     ("22", DataError),
     ("23", DataError),
+    ("P0", DataError),
 )
 
 
@@ -246,14 +244,8 @@ def database_error(error: BaseException) -> SegjobError:
     if not isinstance(driver, psycopg.Error):
         return SegjobError(f"unexpected {type(error).__name__}")
     state = driver.sqlstate or ("08006" if isinstance(driver, psycopg.OperationalError) else "")
-    sentence = without_values(driver.diag.message_primary or type(driver).__name__, state)
     meaning = next((error for prefix, error in MEANINGS if state.startswith(prefix)), SegjobError)
-    return meaning(f"{without_password(sentence)} (SQLSTATE {state or 'none'})")
-
-
-def without_values(sentence: str, state: str) -> str:
-    """Take out what may be a customer's value: what class 22 (data exception) says between quotes."""
-    return re.sub(r'"[^"]*"', '"…"', sentence) if state.startswith("22") else sentence
+    return meaning(f"{sentence_of(driver)} (SQLSTATE {state or 'none'})")
 
 
 def driver_of(connection: Connection) -> psycopg.Connection:

@@ -89,4 +89,5 @@ def as_message(result: PGresult) -> bytes:
         return message(b"C", (result.command_status or b"") + b"\0")
     state = result.error_field(DiagnosticField.SQLSTATE) or LOST.encode()
     said = result.error_field(DiagnosticField.MESSAGE_PRIMARY) or b""
-    return message(b"E", b"C%b\0M%b\0\0" % (state, said))
+    file = result.error_field(DiagnosticField.SOURCE_FILE) or b""
+    return message(b"E", b"C%b\0M%b\0F%b\0\0" % (state, said, file))

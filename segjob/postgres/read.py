@@ -19,7 +19,8 @@ from sqlalchemy.exc import DBAPIError
 
 from segjob.errors import DataError, SegjobError, TryAgain
 from segjob.postgres.columns import ReadPlan
-from segjob.postgres.connect import MEANINGS, SESSION, Database, without_password, without_values
+from segjob.postgres.connect import MEANINGS, SESSION, Database
+from segjob.postgres.discretion import sentence_of
 from segjob.postgres.queries import driver_query
 from segjob.postgres.ranges import read_statements, wire_schema
 from segjob.postgres.rows import RowDecoder
@@ -202,8 +203,8 @@ def plain_errors() -> Iterator[None]:
         raise DataError(f"the source {UNDECODABLE}") from None
     except (DBAPIError, psycopg.Error) as error:
         driver = error.orig if isinstance(error, DBAPIError) else error
-        said = driver.diag.message_primary if isinstance(driver, psycopg.Error) else None
-        raise reading_error(state_of(error), said or "") from None
+        said = sentence_of(driver) if isinstance(driver, psycopg.Error) and driver.diag.message_primary else ""
+        raise reading_error(state_of(error), said) from None
 
 
 def state_of(error: BaseException) -> str:
@@ -213,9 +214,8 @@ def state_of(error: BaseException) -> str:
 
 
 def reading_error(state: str, said: str) -> SegjobError:
-    """What an error while reading means. What class 22 says between quotes is a customer's value."""
+    """What an error while reading means."""
     if state == "22021":
         return DataError(f"the source {UNDECODABLE} (SQLSTATE {state})")
     meaning = next((error for prefix, error in MEANINGS if state.startswith(prefix)), SegjobError)
-    sentence = without_values(without_password(said), state)
-    return meaning(f"reading the source: {sentence or 'the connection broke'} (SQLSTATE {state})")
+    return meaning(f"reading the source: {said or 'the connection broke'} (SQLSTATE {state})")

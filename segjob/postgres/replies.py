@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from segjob.errors import InternalError
+from segjob.postgres.discretion import discreet
 from segjob.postgres.rows import RowDecoder
 from segjob.postgres.wire import HEAD, ServerError, Wire
 
@@ -115,7 +116,8 @@ def check(tag: bytes, body: bytes, n_rows: int) -> None:
     """Make sure that a message fits to the rows so far."""
     if tag == b"E":
         fields = {field[:1]: field[1:] for field in body.split(b"\0") if field}
-        raise ServerError(fields[b"C"].decode(), fields[b"M"].decode(errors="replace"))
+        state, said, file = (fields.get(field, b"").decode(errors="replace") for field in (b"C", b"M", b"F"))
+        raise ServerError(state, discreet(state, said, file) if said else "")
     if tag == b"C" and body.startswith(b"COPY ") and int(body[5:-1]) != n_rows:
         raise InternalError(f"the server sent {int(body[5:-1])} rows and {n_rows} arrived")
     if not (tag in (b"", b"C") or tag in PASSED_OVER or (tag == b"d" and body == END_OF_ROWS)):

@@ -18,11 +18,12 @@ from sqlalchemy.dialects import registry
 from segjob.errors import ConfigurationError
 from segjob.postgres.columns import Description, SourceColumn, nearest
 from segjob.postgres.connect import database_error, driver_of, translated
+from segjob.postgres.discretion import WITHHELD, sentence_of
 from segjob.postgres.queries import driver_query
 from segjob.records.source import SourceSpec
 
 # Bad values and writing are data errors elsewhere; here they can only come from the text of the configuration.
-NO_ROW_WAS_READ = ("22", "25006")
+NO_ROW_WAS_READ = ("22", "25006", "P0")
 ESCAPED_COLON = "\0"  # stands for it, as no SQL has this character
 PYFORMAT: Dialect = registry.load("postgresql.psycopg")()
 
@@ -147,6 +148,8 @@ def explained(driver: psycopg.Connection, what: str) -> Iterator[None]:
             yield
     except psycopg.Error as error:
         said = error.diag.message_primary or "no answer"
+        if sentence_of(error) == WITHHELD:
+            said = WITHHELD
         meaning = type(database_error(error))
         if (error.sqlstate or "").startswith(NO_ROW_WAS_READ):
             meaning = ConfigurationError

@@ -60,6 +60,15 @@ def test_only_the_configuration_reads_the_environment() -> None:
     assert {path.relative_to(ROOT / "segjob").parts[0] for path in readers} <= {"config"}
 
 
+def test_nothing_that_is_read_can_run() -> None:
+    """Neither pickles nor their kin, nor text as a program: what is read are numbers and text."""
+    words = re.compile(
+        r"\b(pickle|cPickle|dill|cloudpickle|joblib|marshal|shelve)\b|torch\.load\b|allow_pickle=True"
+        r"|yaml\.(unsafe_|full_)?load\(|read_pickle|\beval\(|\bexec\(|shell=True|os\.system"
+    )
+    assert [named(path) for path in SOURCES if words.search(path.read_text())] == []
+
+
 def test_no_check_is_switched_off() -> None:
     switched_off = re.compile(r"#\s*(noqa|type:\s*ignore|pragma:\s*no cover)")
     assert [named(path) for path in SOURCES if switched_off.search(path.read_text())] == []
