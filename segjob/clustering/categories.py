@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from segjob.arrays import as_arrow, as_numpy, as_texts
 from segjob.records.model import OTHER
 
 COUNTERS = 1024
@@ -49,16 +50,18 @@ def above_the_rest(counts: np.ndarray) -> np.ndarray:
 def count_categories(values: pa.Array) -> CategoryCounts:
     """Summarise the categories of one chunk; null is missing and is no category."""
     found = pc.value_counts(values.drop_null())
-    surplus = above_the_rest(found.field("counts").to_numpy())
+    surplus = above_the_rest(as_numpy(found.field("counts")))
     kept = np.flatnonzero(surplus > 0)
-    names = found.field("values").take(pa.array(kept)).to_pylist()
+    names = found.field("values").take(as_arrow(kept)).to_pylist()
     return CategoryCounts(dict(zip(names, surplus[kept].tolist(), strict=True)), values.null_count)
 
 
 def category_codes(values: pa.Array, categories: Sequence[str]) -> np.ndarray:
     """The position of each value in `categories`; null and anything else get `len(categories)`."""
-    known = pa.array(categories, type=values.type)
-    codes: np.ndarray = pc.index_in(values, value_set=known).fill_null(len(categories)).to_numpy(zero_copy_only=False)
+    places = pc.index_in(values, value_set=as_texts(categories).cast(values.type))
+    codes = np.full(len(values), len(categories))
+    known = as_numpy(places.is_valid())
+    codes[known] = as_numpy(places.drop_null())
     return codes
 
 

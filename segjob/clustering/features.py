@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
+from segjob.arrays import as_arrow, as_numpy
 from segjob.clustering.categories import category_codes
 from segjob.clustering.grid import LIMIT, to_grid, unit_of
 from segjob.records.model import ModelColumn
@@ -96,15 +97,14 @@ def excluding_features(specs: Sequence[FeatureSpec], rows: Rows) -> Iterable[tup
 
 
 def is_null(values: pa.Array) -> np.ndarray:
-    absent: np.ndarray = values.is_null().to_numpy(zero_copy_only=False)
-    return absent
+    return as_numpy(values.is_null())
 
 
 def select_rows(chunk: Chunk, included: np.ndarray) -> Chunk:
     """The rows of a chunk for which `included` (n,) is true; the chunk itself where that is all."""
     if included.all():
         return chunk
-    kept = pa.array(included)
+    kept = as_arrow(included)
     categories = tuple(column.filter(kept) for column in chunk.categories)
     return Chunk(chunk.keys.filter(kept), chunk.numbers[included], categories)
 

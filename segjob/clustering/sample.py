@@ -14,6 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from segjob.arrays import as_arrow, as_numpy
+
 SALT = 0x5E67_0B5E_6A0B_2026
 PERSON = b"segjob sample"
 LARGEST_SAMPLE = 2**20
@@ -56,7 +58,7 @@ def key_hashes(keys: pa.RecordBatch) -> np.ndarray:
 
 
 def int64_values(column: pa.Array) -> np.ndarray:
-    values: np.ndarray = column.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    values: np.ndarray = as_numpy(column.cast(pa.int64()))
     return values
 
 
@@ -101,7 +103,7 @@ class SampleRows:
         return len(self.hashes)
 
     def take(self, positions: np.ndarray) -> SampleRows:
-        columns = tuple(column.take(pa.array(positions)) for column in self.categories)
+        columns = tuple(column.take(as_arrow(positions)) for column in self.categories)
         return SampleRows(self.hashes[positions], self.numbers[positions], columns)
 
     def first(self, n_rows: int) -> SampleRows:
@@ -134,7 +136,7 @@ def gather(parts: Parts, positions: np.ndarray) -> SampleRows:
             column[rank[kept]] = values[kept]
         first += part.n_rows
     columns = zip(*(part.categories for part in parts), strict=True)
-    categories = tuple(pa.concat_arrays(column).take(pa.array(positions)) for column in columns)
+    categories = tuple(pa.concat_arrays(column).take(as_arrow(positions)) for column in columns)
     return SampleRows(all_hashes(parts)[positions], numbers, categories)
 
 
@@ -145,7 +147,7 @@ def hash_order(parts: Parts) -> np.ndarray:
     if not np.any(hashes[order[1:]] == hashes[order[:-1]]):
         return order
     rows = gather(parts, np.arange(len(hashes)))
-    ranks = [pc.rank(column, tiebreaker="dense").to_numpy() for column in rows.categories]
+    ranks = [as_numpy(pc.rank(column, tiebreaker="dense")) for column in rows.categories]
     return np.lexsort([*ranks, *(column.view(np.int64) for column in rows.numbers.T), hashes])
 
 

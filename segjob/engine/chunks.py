@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from segjob.arrays import as_arrow, as_numpy
 from segjob.records.population import Chunk
 
 MATRIX = "q"
@@ -19,7 +20,7 @@ def decode_chunk(batch: pa.RecordBatch) -> Chunk:
     keys, numbers, categories = (fields_of(batch, kind) for kind in ("k:", "n:", "c:"))
     matrix = np.empty((batch.num_rows, len(numbers)), order="F")  # (n, d) float64
     for place, name in enumerate(numbers):
-        matrix[:, place] = batch.column(name).to_numpy()
+        matrix[:, place] = as_numpy(batch.column(name))
     return Chunk(
         keys=batch.select(keys).rename_columns([name[2:] for name in keys]),
         numbers=matrix,
@@ -42,7 +43,7 @@ def matrix_batch(matrix: np.ndarray) -> pa.RecordBatch:
     schema = matrix_schema(d)
     if not d:
         return pa.RecordBatch.from_arrays([pa.nulls(n)], schema=schema)
-    values = pa.array(np.ascontiguousarray(matrix, dtype=np.float32).reshape(n * d))
+    values = as_arrow(np.ascontiguousarray(matrix, dtype=np.float32).reshape(n * d))
     return pa.RecordBatch.from_arrays([pa.FixedSizeListArray.from_arrays(values, d)], schema=schema)
 
 
@@ -51,5 +52,4 @@ def decode_matrix(batch: pa.RecordBatch) -> np.ndarray:
     column = batch.column(MATRIX)
     if pa.types.is_null(column.type):
         return np.empty((len(column), 0), dtype=np.float32)
-    flat: np.ndarray = column.flatten().to_numpy()
-    return flat.reshape(len(column), column.type.list_size)
+    return as_numpy(column.flatten()).reshape(len(column), column.type.list_size)

@@ -11,6 +11,7 @@ from datetime import datetime
 import pyarrow as pa
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random
 
+from segjob.arrays import as_arrow, as_texts
 from segjob.clustering.features import split_excluded
 from segjob.clustering.survey import Survey, survey_chunk
 from segjob.config.threads import threads
@@ -180,11 +181,11 @@ class Filled:
         if not features:
             return batch, chunk
         self.excluded.update(features)
-        excluded = batch.filter(pa.array(~included))
+        excluded = batch.filter(as_arrow(~included))
         keys = excluded.columns[: len(self.unlabelled.schema) - 1]
-        aside = pa.RecordBatch.from_arrays([*keys, pa.array(features)], schema=self.unlabelled.schema)
+        aside = pa.RecordBatch.from_arrays([*keys, as_texts(features)], schema=self.unlabelled.schema)
         self.unlabelled.append(aside)
-        kept = batch.filter(pa.array(included))
+        kept = batch.filter(as_arrow(included))
         return kept, decode_chunk(kept)
 
     def finish(self) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
+from segjob.arrays import as_arrow, as_numpy
 from segjob.clustering.alignment import Match, align
 from segjob.clustering.contingency import Contingency, Predecessor, cross, nearest
 from segjob.clustering.kmeans import Fit
@@ -114,13 +115,13 @@ def followed(
     table = Contingency(np.zeros((len(asked.model.centers), len(found.centers)), np.int64))
     for counted, positions in zip_populations(customers.labelled, prepared.population).map(step):
         table = table.merge(counted)
-        spool.append(pa.RecordBatch.from_arrays([pa.array(positions)], schema=schema))
+        spool.append(pa.RecordBatch.from_arrays([as_arrow(positions)], schema=schema))
     spool.finish()
     return table, LocalPopulation(spool, decode_positions, customers.labelled.threads, one_thread_each)
 
 
 def decode_positions(batch: pa.RecordBatch) -> np.ndarray:
-    positions: np.ndarray = batch.column(CARRIED).to_numpy()
+    positions: np.ndarray = as_numpy(batch.column(CARRIED))
     return positions
 
 

@@ -14,6 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from segjob.arrays import as_numpy
+
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
 NULL = -1
@@ -73,7 +75,7 @@ def parts(columns: Sequence[Column]) -> Iterator[pa.Array | list[Field]]:
             fields.append((length, ">i4", column.itemsize))
             fields.append((value, column.dtype.newbyteorder(">").str, column))
         else:
-            yield [*fields, (length, ">i4", pc.binary_length(column).to_numpy())]
+            yield [*fields, (length, ">i4", as_numpy(pc.binary_length(column)))]
             yield column.cast(pa.binary())
             fields = []
     if fields:

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
+from segjob.arrays import as_numpy
 from segjob.postgres.connect import SESSION, Database
 from segjob.postgres.queries import query, quote, sql
 from segjob.postgres.read import bulk_errors, session_settings, unheard
@@ -35,4 +36,4 @@ def read_segment_ids(database: Database, part: Part, source: pa.Schema) -> Itera
     streams = read_streams(database, (SESSION, session_settings()), [statement], RowDecoder(schema), batch, 1, unheard)
     with bulk_errors(), closing(streams) as batches:
         for labels in batches:
-            yield labels.select(schema.names[1:]), labels.column(0).to_numpy()
+            yield labels.select(schema.names[1:]), as_numpy(labels.column(0))

@@ -14,6 +14,7 @@ import pyarrow as pa
 from psycopg.errors import UniqueViolation
 from sqlalchemy import Connection, select
 
+from segjob.arrays import as_numpy
 from segjob.errors import DataError, SegjobError
 from segjob.postgres.connect import Database, translated
 from segjob.postgres.encoding import Column
@@ -199,8 +200,7 @@ def key_column(values: pa.Array) -> Column:
     if pa.types.is_fixed_size_binary(values.type):
         whole = np.frombuffer(values.buffers()[1], np.dtype((np.void, values.type.byte_width)))
         return whole[values.offset : values.offset + len(values)]
-    numbers: np.ndarray = values.to_numpy()
-    return numbers
+    return as_numpy(values)
 
 
 # What is there

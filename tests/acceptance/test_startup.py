@@ -52,3 +52,18 @@ def test_the_command_starts_as_a_new_process_too(mall_published: str, segjob: Se
     done = segjob("run", "mall", "--json", fresh=True)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["version_id"] == 2
+
+
+def test_a_run_does_without_pandas(mall_published: str, segjob: Segjob, tmp_path: Path) -> None:
+    """pyarrow would load it, half a second, wherever a column goes the usual way between the two."""
+    features = ["age", {"column": "annual_income", "impute": "exclude"}, {"column": "gender", "encode": "onehot"}]
+    every_kind = {"source": "public.mall_customer", "key": "customer_id", "features": features, "n_clusters": 4}
+    (tmp_path / "segjob.yaml").write_text(json.dumps({"segmentations": {"every_kind": every_kind}}))
+    assert segjob("migrate").returncode == 0
+    command = [sys.executable, "-c", REPORTING, "run", "every_kind"]
+    variables = {**os.environ, "DATABASE_URL": mall_published}
+    done = subprocess.run(command, check=False, cwd=tmp_path, env=variables, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    loaded = done.stderr.splitlines()[-1]
+    assert "torch" in loaded
+    assert "pandas" not in loaded
