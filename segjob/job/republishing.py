@@ -137,8 +137,8 @@ def check_publishable(connection: Connection, wish: Wish, part: Part, wanted: Ca
         raise DataError(f"{place} can not be published: it is half detached, until a reader ends; `prune` finishes it")
     if wish.force:
         return
-    if wanted.status == "rejected":
-        found = refusals(load_gates(connection, part.names.segmentation, wanted.version_id))
+    found = refusals(load_gates(connection, part.names.segmentation, wanted.version_id))
+    if found or wanted.status == "rejected":  # a run may have died between asking the gates and saying so
         raise GateRefused(f"{place} was rejected: {found}; publish it with --force --reason TEXT")
     if wanted.status == "staged" and not wanted.gated:
         raise GateRefused(

@@ -86,14 +86,15 @@ def surplus_versions(connection: Connection, segmentation: str, keep_versions: i
 
 
 def detach_old(database: Database, names: Names, keep: set[int]) -> list[str]:
-    """Detach all versions but some; returns a sentence if a long reader is in the way.
+    """Detach all versions but some, and finish with those that are half detached; returns why not, if a reader waits.
 
     The next call finishes what this one could not: an interrupted detach has left the label table already, and only
     waits for whoever may still read it. There can be one such at a time, so the first that has to wait ends the round.
     """
     with database.autocommit() as connection:
         found = connection.execute(query("attached_parts"), {"label": names.label, "prefix": names.part_prefix}).all()
-    for part in (Attached(*row) for row in found if row.version_id not in keep):
+    attached = [Attached(*row) for row in found]
+    for part in (one for one in attached if one.pending or one.version_id not in keep):
         try:
             detach(database, names, part)
         except TryAgain:

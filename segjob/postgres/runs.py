@@ -70,6 +70,8 @@ def ending_run(database: Database, run_id: int) -> Iterator[Connection]:
 def has_ended(database: Database, run_id: int, lost: DatabaseUnavailable) -> bool:
     """Whether the run's row says so, after waiting for a transaction that is still about to write there.
 
+    Who had the lock after us may have called the run lost by then: it was still running, so nothing was committed.
+
     The transaction that ends a run holds a lock on the row from before its COMMIT until it is decided.
     """
     row = select(run.c.status).where(run.c.run_id == run_id).with_for_update(key_share=True)
@@ -88,4 +90,4 @@ def has_ended(database: Database, run_id: int, lost: DatabaseUnavailable) -> boo
             f"the connection broke while run {run_id} was committed, and whether it was can not be looked up "
             f"({unknown}); `segjob status` tells when the server is back, and to run again is safe"
         ) from lost
-    return bool(status != "running")
+    return status not in ("running", "lost")
