@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import signal
 import sys
 from pathlib import Path
+from threading import Timer
 from types import FrameType
 from typing import Annotated, Any
 
@@ -315,8 +317,24 @@ app.add_typer(cli_publishing.app)
 app.add_typer(cli_retention.app)
 
 
+STOP_SECONDS = 4.0  # from SIGTERM until what is not yet cleared up is left to the next run
+
+
 def stop(signum: int, frame: FrameType | None) -> None:
+    """Give up whatever goes on, in order; and in time, whatever the server does. Once is enough."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    deadline = Timer(STOP_SECONDS, leave_at_once)
+    deadline.daemon = True
+    deadline.start()
     raise Stopped("stopped by SIGTERM")
+
+
+def leave_at_once() -> None:
+    """A server that neither answers nor hangs up can be told nothing; what it was told before, it rolls back."""
+    stopped = Stopped("stopped by SIGTERM, and the server did not answer any more: the next run clears up")
+    tell(stopped)
+    sys.stdout.flush()
+    os._exit(stopped.exit_code)
 
 
 def main() -> None:
@@ -343,11 +361,15 @@ def main() -> None:
 
 
 def leave(error: SegjobError) -> Any:
-    """Say what went wrong, where the caller listens, and exit."""
+    tell(error)
+    sys.exit(error.exit_code)
+
+
+def tell(error: SegjobError) -> None:
+    """Say what went wrong, where the caller listens."""
     if "--debug" in sys.argv:
         console.print_traceback(error)
     else:
         console.complain(error)
     if "--json" in sys.argv:
         console.show(console.failure(error), True, print)
-    sys.exit(error.exit_code)

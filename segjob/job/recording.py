@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from segjob.errors import DatabaseUnavailable, GateRefused, SegjobError, Stopped, TryAgain, unexpected
 from segjob.postgres.connect import Database
 from segjob.postgres.runs import add_warnings, finish_run
 from segjob.progress import Progress
+
+STOPPED_SECONDS = 1.0  # to ask a server that does not answer, for somebody who was told to end
 
 
 @dataclass
@@ -62,6 +64,8 @@ def warn_late(database: Database, record: Record, progress: Progress, sentences:
 
 def write_failure(database: Database, record: Record, progress: Progress, error: SegjobError) -> None:
     """End the row; a server that is gone can not be told, and the first error is the one that counts."""
+    if isinstance(error, Stopped):
+        database = replace(database, deadline=STOPPED_SECONDS)
     status = "stopped" if isinstance(error, Stopped) else "rejected" if isinstance(error, GateRefused) else "failed"
     try:
         with database.begin() as connection:

@@ -30,7 +30,7 @@ class Fate(Enum):
     CUT_BEFORE = "the server never hears of it"
     CUT_AFTER = "the server answers, and the client never hears of it"
     CUT_MEANWHILE = "the client is cut off first; the server hears of it a second later"
-    SWALLOWED = "both sides stay connected, and hear nothing any more"
+    SILENT = "everybody stays connected, and nobody hears anything any more; nor does who connects from now on"
 
 
 Judge = Callable[["Line", str], Fate]
@@ -66,6 +66,7 @@ class Proxy:
     judge: Judge = lambda *_: Fate.PASSED
     delay: float = 0.0
     refusing: bool = False
+    silent: threading.Event = field(default_factory=threading.Event)
     answer_limit: Callable[[Line], int | None] = lambda _: None
     lines: list[Line] = field(default_factory=list)
     judged: list[Fate] = field(default_factory=list)
@@ -87,9 +88,10 @@ class Proxy:
                 if self.refusing:
                     client.close()
                     continue
-                server = connect(self.server_url)
-                line = Line(len(self.lines), client, server)
+                line = Line(len(self.lines), client, connect(self.server_url))
                 self.lines.append(line)
+                if self.silent.is_set():
+                    continue
                 for carry in (self.to_server, self.to_client):
                     threading.Thread(target=carry, args=(line,), daemon=True).start()
 
@@ -117,11 +119,11 @@ class Proxy:
     def carry_out(self, line: Line, fate: Fate, message: bytes) -> bool:
         """Returns whether the connection goes on."""
         if fate is Fate.PASSED:
-            if not line.muted.is_set():
+            if not self.silent.is_set():
                 line.server.sendall(message)
             return True
-        if fate is Fate.SWALLOWED:
-            line.muted.set()
+        if fate is Fate.SILENT:
+            self.silent.set()
             return True
         line.muted.set()
         if fate is Fate.CUT_AFTER:
@@ -143,9 +145,9 @@ class Proxy:
                 limit = self.answer_limit(line)
                 if limit is not None and n_passed > limit:
                     break
-                if not line.muted.is_set():
+                if not line.muted.is_set() and not self.silent.is_set():
                     line.client.sendall(data)
-        if not line.muted.is_set():
+        if not line.muted.is_set() and not self.silent.is_set():
             line.cut()
 
 
