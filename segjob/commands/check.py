@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Any
 
+from psycopg import ConnectionInfo
 from sqlalchemy import Connection
 
 from segjob import console
@@ -59,10 +61,10 @@ def check(settings: Settings, name: str | None) -> Checks:
     with checks.of("connection") as say:
         database = open_database(settings)
         with database.begin() as connection:
-            say(check_server(connection, checks))
+            say(check_server(connection, checks, database.key))
     if database is not None and database.source is not None:
         with checks.of("source's connection") as say, database.source.begin() as connection:
-            say(check_server(connection, checks))
+            say(check_server(connection, checks, database.source.key))
             say(check_standby(connection, checks))
     if checks.error is None and database is not None:
         for one in names:
@@ -70,15 +72,34 @@ def check(settings: Settings, name: str | None) -> Checks:
     return checks
 
 
-def check_server(connection: Connection, checks: Checks) -> str:
-    """Which server it is; a remote one whose certificate nobody verifies is worth a warning."""
+def check_server(connection: Connection, checks: Checks, key: str) -> str:
+    """Which server it is that the URL under this key leads to."""
     info = driver_of(connection).info
     if info.server_version < 140000:
         raise ConfigurationError(f"PostgreSQL {info.server_version // 10000} is older than 14, the oldest that works")
-    verified = info.get_parameters().get("sslmode") == "verify-full"
-    if not (verified or info.host.startswith("/") or info.host in ("localhost", "127.0.0.1", "::1")):
-        checks.add("tls", "warning", "the server's certificate is not verified; add sslmode=verify-full to the URL")
+    check_encryption(info, key, checks)
     return f"PostgreSQL {info.server_version // 10000}.{info.server_version % 10000}, role {info.user}"
+
+
+def check_encryption(info: ConnectionInfo, key: str, checks: Checks) -> None:
+    """A remote server whose certificate nobody verifies is worth a warning: it may be anybody.
+
+    The mode is asked of the connection itself, for it may come from PGSSLMODE, a service file or libpq's defaults.
+    """
+    modes = [option.val for option in info.pgconn.info if option.keyword == b"sslmode"]
+    if modes == [b"verify-full"] or is_on_this_machine(info):
+        return
+    what = "the server's certificate is not verified" if info.pgconn.ssl_in_use else "the connection is not encrypted"
+    way_out = f"add sslmode=verify-full to {key}, and sslrootcert=FILE if its authority is one of your own"
+    checks.add("tls", "warning", f"{what}; {way_out}")
+
+
+def is_on_this_machine(info: ConnectionInfo) -> bool:
+    """A Unix socket, or an address of the loopback that was not given another name."""
+    named = info.host.lower()
+    if named.startswith(("/", "@")):
+        return True
+    return ip_address(info.hostaddr).is_loopback and named in ("localhost", info.hostaddr)
 
 
 def check_standby(connection: Connection, checks: Checks) -> str:
