@@ -16,6 +16,8 @@ from segjob.postgres.queries import Names, driver_query
 
 # A server's default would end the session that only waits, and a second run would begin beside the first.
 NO_TIMEOUT = "SET idle_session_timeout = 0"
+# Keepalive is silent about an answer on its way, for whose receipt the server would wait for a quarter of an hour.
+UNANSWERED = "SET tcp_user_timeout = '60s'"
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ def take(session: psycopg.Connection, name: str) -> None:
     """Take the lock at once or tell who has it."""
     session.autocommit = True
     session.execute(NO_TIMEOUT)
+    session.execute(UNANSWERED)
     taken = session.execute(driver_query("try_lock"), {"lock": name}).fetchone()
     if taken is None or not taken[0]:
         raise TryAgain(f"another run holds the lock {name}{holder(session, name)}; try again when it has ended")

@@ -15,6 +15,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.manifests import containers
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -176,6 +177,29 @@ def test_customers_beyond_the_memory_find_room_on_disk_though_the_root_is_read_o
     done = confined("run", "shop", "--dry-run", "--json", options=little)
     assert done.returncode == 0, done.stderr
     assert [str(json.loads(done.stdout)["n_customers"])] == sql("SELECT n_customers FROM segments.version LIMIT 1")
+
+
+def test_a_tmp_that_is_full_ends_the_run_with_75(confined):
+    little = ("--env", "SEGJOB__RESOURCES__MEMORY=1MiB", "--tmpfs", "/tmp:size=128k,mode=1777")
+    done = confined("run", "shop", "--json", options=little)
+    assert done.returncode == 75, done.stderr
+    assert "/tmp" in json.loads(done.stdout)["error"]["message"]
+
+
+def test_a_container_that_is_out_of_memory_is_killed_with_137_and_the_published_version_stays(confined, sql):
+    before = sql("SELECT version_id FROM segments.segmentation")
+    done = confined("run", "shop", options=("--memory", "64m", "--memory-swap", "64m"))
+    assert done.returncode == 137, done.stderr
+    assert sql("SELECT version_id FROM segments.segmentation") == before
+
+
+@pytest.mark.parametrize("name", ["migrate", "run"])
+def test_what_the_manifests_allow_is_enough(confined, name):
+    limits = containers()[name]["resources"]["limits"]
+    memory = limits["memory"].replace("Mi", "m").replace("Gi", "g")
+    allowed = ("--memory", memory, "--memory-swap", memory, "--cpus", limits["cpu"])
+    done = confined(*containers()[name]["args"], options=allowed)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_url_may_lie_in_a_mounted_secret(confined, tmp_path):
