@@ -60,14 +60,15 @@ JOIN {private}.published AS p ON p.segmentation = s.segmentation AND p.version_i
 WHERE s.segmentation = {name}
 
 -- name: create_centroid_view
--- One row a segment and clustered feature of the published version, in source units and in the clustered space.
+-- One row a segment and clustered feature of the published version, in source units and in the clustered space. The
+-- days that are dates are those of Postgres, from 4713 BC to 5874897.
 CREATE VIEW {view_centroid} AS
 SELECT
     c.segment_id,
     c.feature,
     c.value,
     CASE
-        WHEN f.family IN ('date', 'timestamp') AND c.value BETWEEN -1500000 AND 1500000
+        WHEN f.family IN ('date', 'timestamp') AND c.value BETWEEN -2440588 AND 2145031948
             THEN DATE '1970-01-01' + floor(c.value)::integer
     END AS value_date,
     c.scaled_value,

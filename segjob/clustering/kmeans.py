@@ -199,12 +199,12 @@ def pass_stage(name: Literal["warm_start", "full_passes"], settled: Settled, n_r
 
 
 def warnings_of(settled: Settled, n_clusters: int) -> list[str]:
-    warnings = []
+    if not settled.converged:
+        raise DataError(
+            f"the fit still gained after {settled.n_passes} passes over all customers, so these have no settled "
+            "segments: ask for another number of segments, or clip what reaches far"
+        )
     n_found = int(np.count_nonzero(settled.counts))
     if n_found < n_clusters:
-        warnings.append(f"there are only {n_found} different customers, so {n_clusters} segments became {n_found}")
-    if not settled.converged:
-        warnings.append(
-            f"the fit still gained after {settled.n_passes} passes over all customers and was stopped there"
-        )
-    return warnings
+        return [f"there are only {n_found} different customers, so {n_clusters} segments became {n_found}"]
+    return []

@@ -88,6 +88,7 @@ def plan_features(
     check_survey(specs, survey)
     drafts = place(drafted_columns(specs, families, survey, population))
     clustered = [draft for draft in drafts if draft.column.position is not None]
+    check_reach(clustered)
     exponent = smallest_exponent(max(draft.reach for draft in clustered))
     constant = constant_warnings(drafts, survey.n_rows)
     warnings = (*constant, *unscaled_warnings(clustered), *coarse_warnings(clustered, exponent))
@@ -103,6 +104,16 @@ def check_survey(specs: Sequence[FeatureSpec], survey: Survey) -> None:
             raise DataError(
                 f"column {spec.column} holds values beyond {LARGEST_VALUE:g}, whose squares no float8 can hold: "
                 "divide it in the source, or leave it out"
+            )
+
+
+def check_reach(clustered: list[Draft]) -> None:
+    """Refuse what leaves float64 after scale and weight, where no distance would be a number any more."""
+    for draft in clustered:
+        if not draft.reach <= LARGEST_VALUE:
+            raise DataError(
+                f"column {draft.column.column} reaches beyond {LARGEST_VALUE:g} after scale and weight, where no "
+                "float8 holds the squares: give it a smaller weight or another scale"
             )
 
 

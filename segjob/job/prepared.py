@@ -14,6 +14,7 @@ from segjob.config.threads import threads
 from segjob.engine.chunks import decode_matrix, matrix_batch, matrix_schema
 from segjob.engine.local import LocalPopulation
 from segjob.engine.spool import Spool
+from segjob.errors import InternalError
 from segjob.job.customers import Customers
 from segjob.job.task import Task
 
@@ -42,8 +43,21 @@ def prepare(task: Task, customers: Customers) -> Prepared:
     schema = matrix_schema(len(plan.clustered))
     spool = task.spools.enter_context(Spool(schema, task.budget, folder, customers.chunk_rows))
     for matrix in customers.labelled.map(plan.prepare):
-        spool.append(matrix_batch(matrix))
+        spool.append(matrix_batch(finite(matrix)))
     spool.finish()
     population = LocalPopulation(spool, decode_matrix, customers.labelled.threads, one_thread_each)
     rows = customers.survey.sample.rows.first(sample_capacity(len(plan.clustered)))
     return Prepared(plan, population, rows, plan.prepare(rows))
+
+
+def finite(matrix: np.ndarray) -> np.ndarray:
+    """The coordinates of some customers, all of which are numbers: one that is not would spread to its whole segment.
+
+    Raises
+    ------
+    InternalError
+        One is not, which the plan's constants should have made impossible.
+    """
+    if not np.isfinite(matrix).all():
+        raise InternalError("a customer's coordinate is not a number; nothing was written")
+    return matrix

@@ -69,6 +69,12 @@ def test_nothing_that_is_read_can_run() -> None:
     assert [named(path) for path in SOURCES if words.search(path.read_text())] == []
 
 
+def test_only_the_log_asks_this_machine_for_the_time_of_day() -> None:
+    """What is written down has the server's time; durations and deadlines are of a clock that never jumps."""
+    asking = re.compile(r"\btime\.(time|time_ns|localtime|gmtime)\(|\bdatetime\.(now|utcnow|today)\(|\bdate\.today\(")
+    assert [named(path) for path in SOURCES if asking.search(path.read_text())] == ["segjob/progress/log.py"]
+
+
 def test_no_check_is_switched_off() -> None:
     switched_off = re.compile(r"#\s*(noqa|type:\s*ignore|pragma:\s*no cover)")
     assert [named(path) for path in SOURCES if switched_off.search(path.read_text())] == []

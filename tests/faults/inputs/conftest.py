@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,7 @@ import pytest
 from tests import servers
 from tests.acceptance.conftest import MALL, write_configuration
 from tests.command import run_segjob
-from tests.conftest import load_mall
+from tests.conftest import ROOT, load_mall
 
 SEEN = """
 SELECT
@@ -54,6 +56,20 @@ class Mall:
         """The command, in the place of another role if one is named."""
         as_role = f"{'&' if urlsplit(self.url).query else '?'}options=-crole%3D{role}" if role else ""
         return run_segjob(self.folder, self.url + as_role, *arguments)
+
+    def altered(self, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """The command in a new interpreter in which a few lines have changed something."""
+        variables = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "DATABASE_URL": self.url, "LANG": "C.UTF-8"}
+        started = f"{script}\nimport sys\nfrom segjob.cli import main\nsys.argv[0] = 'segjob'\nmain()"
+        return subprocess.run(
+            [sys.executable, "-c", started, *arguments],
+            check=False,
+            cwd=self.folder,
+            env=variables,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
 
     def succeed(self, *arguments: str, role: str | None = None) -> Any:
         """Run the command with --json, expect success, and give its document."""
