@@ -238,6 +238,11 @@ MEANINGS: tuple[tuple[str, type[SegjobError]], ...] = (
 )
 
 
+ADVICE = {
+    "25006": "; database.url has to be a server that can be written to: a standby can only be database.source_url"
+}
+
+
 def database_error(error: BaseException) -> SegjobError:
     """Translate a driver's error. DETAIL and CONTEXT are left out: they may hold values of customers."""
     driver = getattr(error, "orig", error)  # SQLAlchemy's errors carry the driver's
@@ -245,7 +250,7 @@ def database_error(error: BaseException) -> SegjobError:
         return SegjobError(f"unexpected {type(error).__name__}")
     state = driver.sqlstate or ("08006" if isinstance(driver, psycopg.OperationalError) else "")
     meaning = next((error for prefix, error in MEANINGS if state.startswith(prefix)), SegjobError)
-    return meaning(f"{sentence_of(driver)} (SQLSTATE {state or 'none'})")
+    return meaning(f"{sentence_of(driver)} (SQLSTATE {state or 'none'}){ADVICE.get(state, '')}")
 
 
 def driver_of(connection: Connection) -> psycopg.Connection:

@@ -30,7 +30,7 @@ def only_these(plan: ReadPlan, columns: Sequence[Sequence[str]]) -> ReadPlan:
         f"{sql.Literal(list(texts)).as_string(None)}::{ARRAYS[key.family]}"
         for key, texts in zip(plan.keys, columns, strict=True)
     ]
-    return only(plan, f"SELECT * FROM pg_catalog.unnest({', '.join(arrays)})")
+    return only(plan, f"SELECT * FROM unnest({', '.join(arrays)})")
 
 
 def only(plan: ReadPlan, wanted: str) -> ReadPlan:

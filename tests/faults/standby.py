@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psycopg
 
@@ -16,7 +15,12 @@ from tests.faults.server import SETTINGS, MortalServer, binaries, mortal_server
 from tests.waiting import wait_until
 
 AT_ONCE = "0"  # of max_standby_streaming_delay: whoever is in the way of replay is cancelled
-GATE = 4711  # an advisory lock: who reads `through_the_gate` waits while a test holds it
+SECONDS = 60.0  # for what a process does on a machine that has much to do
+GATE = 4711  # an advisory lock; while a test holds it, who reads through the gate takes a tenth of a second a row
+THROUGH_THE_GATE = f"CASE WHEN pg_try_advisory_xact_lock_shared({GATE}) THEN true ELSE pg_sleep(0.1) IS NOT NULL END"
+AT_THE_GATE = """
+SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep' ORDER BY backend_start
+"""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,20 @@ class Pair:
             (wanted,) = here.execute("SELECT pg_current_wal_flush_lsn()").fetchone() or ("",)
             repeated = "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn"
             wait_until(lambda: there.execute(repeated, [wanted]).fetchone() == (True,))
+
+    def restart_standby_at_once(self) -> None:
+        """With little to repeat, so that it takes no longer than a run waits for a server."""
+        for server in (self.primary, self.standby):
+            with server.connect() as session:
+                session.execute("CHECKPOINT")
+            self.catch_up()
+        self.standby.restart_at_once()
+
+    def await_feedback(self) -> None:
+        """Wait until the primary knows of the oldest snapshot that somebody reads on the standby."""
+        with self.primary.connect() as here:
+            known = "SELECT backend_xmin IS NOT NULL FROM pg_stat_replication"
+            wait_until(lambda: here.execute(known).fetchone() == (True,))
 
     @contextmanager
     def set_on_standby(self, **settings: str) -> Iterator[None]:
@@ -66,7 +84,7 @@ def pair(**settings: str) -> Iterator[Pair]:
     with mortal_server() as primary, tempfile.TemporaryDirectory(prefix="segjob-standby-") as folder:
         directory = Path(folder).resolve()
         directory.chmod(0o711)
-        chosen = {**SETTINGS, **settings}
+        chosen = {**SETTINGS, "wal_receiver_status_interval": "1", **settings}
         standby = embedded.Server(directory, binaries(), chosen)
         copy(primary.server, standby)
         with embedded.running(directory, binaries(), chosen):
@@ -85,18 +103,35 @@ def copy(primary: embedded.Server, standby: embedded.Server) -> None:
 
 
 @contextmanager
-def closed_gate(server: MortalServer, database: str) -> Iterator[Any]:
-    """Nobody gets through the gate on this server while the block lasts, or until what it gives is called."""
+def closed_gate(server: MortalServer, database: str) -> Iterator[Gate]:
+    """Who reads through the gate on this server does so slowly while the block lasts, or until it is opened."""
     with server.connect(database) as session:
         session.execute("SELECT pg_advisory_lock(%s)", [GATE])
-
-        def open_gate() -> None:
-            session.execute("SELECT pg_advisory_unlock_all()")
-
-        yield open_gate
+        yield Gate(session)
 
 
-def waits_at_the_gate(session: psycopg.Connection) -> bool:
-    """Whether somebody does."""
-    found = session.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").fetchone()
-    return found != (0,)
+@dataclass
+class Gate:
+    """What holds readers up, and a look at who is there."""
+
+    session: psycopg.Connection
+    last_seen: int | None = None
+
+    def await_reader(self) -> None:
+        """Wait for one who has not been seen yet."""
+
+        def somebody_else() -> bool:
+            found = self.session.execute(AT_THE_GATE).fetchone()
+            if found is None or found[0] == self.last_seen:
+                return False
+            self.last_seen = found[0]
+            return True
+
+        wait_until(somebody_else, SECONDS)
+
+    def await_end_of_reader(self) -> None:
+        """Wait until the last one who was seen reads no more."""
+        wait_until(lambda: (self.last_seen,) not in self.session.execute(AT_THE_GATE).fetchall(), SECONDS)
+
+    def open(self) -> None:
+        self.session.execute("SELECT pg_advisory_unlock_all()")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 from uuid import uuid4
 
@@ -19,11 +21,10 @@ from segjob.postgres.standby import Replay
 from tests.acceptance.conftest import MALL, write_configuration
 from tests.command import run_segjob
 from tests.conftest import load_mall
-from tests.faults.standby import AT_ONCE, GATE, Pair, closed_gate, pair, waits_at_the_gate
+from tests.faults.standby import AT_ONCE, SECONDS, THROUGH_THE_GATE, Gate, Pair, closed_gate, pair
 from tests.waiting import wait_until
 
-SECONDS = 60.0  # for what a process does on a machine that has much to do
-THROUGH_THE_GATE = MALL | {"where": f"pg_catalog.pg_advisory_xact_lock_shared({GATE}) IS NOT NULL"}
+SLOWLY = {"where": THROUGH_THE_GATE}
 
 
 class Project:
@@ -36,8 +37,8 @@ class Project:
         source_url = self.servers.standby.url_of(self.name)
         write_configuration(self.folder, {"mall": MALL | keys}, source_url=source_url)
 
-    def segjob(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return run_segjob(self.folder, self.servers.primary.url_of(self.name), *arguments)
+    def segjob(self, *arguments: str, url: str | None = None) -> subprocess.CompletedProcess[str]:
+        return run_segjob(self.folder, url or self.servers.primary.url_of(self.name), *arguments)
 
     def document(self, *arguments: str) -> Any:
         done = self.segjob(*arguments, "--json")
@@ -61,17 +62,27 @@ def servers() -> Iterator[Pair]:
         yield servers
 
 
-@pytest.fixture
-def project(servers: Pair, mall_csv: Path, tmp_path: Path) -> Iterator[Project]:
-    name = f"test_{uuid4().hex}"
-    servers.primary.make_database(name)
-    with servers.primary.connect(name) as session:
+@pytest.fixture(scope="module")
+def migrated(servers: Pair, mall_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of a database with the mall and the two schemas; tests take copies of it."""
+    servers.primary.make_database("migrated")
+    with servers.primary.connect("migrated") as session:
         load_mall(session, mall_csv)
     servers.catch_up()
-    made = Project(servers, name, tmp_path)
+    made = Project(servers, "migrated", tmp_path_factory.mktemp("migrated"))
     made.configure()
     done = made.segjob("migrate")
     assert done.returncode == 0, done.stderr
+    return made.name
+
+
+@pytest.fixture
+def project(servers: Pair, migrated: str, tmp_path: Path) -> Iterator[Project]:
+    name = f"test_{uuid4().hex}"
+    servers.primary.make_database(name, migrated)
+    servers.catch_up()
+    made = Project(servers, name, tmp_path)
+    made.configure()
     yield made
     servers.primary.drop_database(name)
 
@@ -134,6 +145,11 @@ def test_what_is_wrong_with_the_source_s_url_is_said_of_it(project: Project) -> 
     assert project.execute("SELECT count(*) FROM segments.run") == [(0,)]
 
 
+def test_results_can_not_go_to_a_standby(project: Project) -> None:
+    done = project.segjob("run", "mall", url=project.servers.standby.url_of(project.name))
+    assert (done.returncode, "database.url has to be a server that can be written to" in done.stderr) == (78, True)
+
+
 def test_a_fit_loses_nobody_whom_scoring_labelled_meanwhile(project: Project) -> None:
     project.document("run", "mall")
     with project.servers.primary.connect(project.name) as holder, ThreadPoolExecutor(1) as pool:
@@ -155,27 +171,146 @@ def test_a_fit_loses_nobody_whom_scoring_labelled_meanwhile(project: Project) ->
     assert (version_id, n_new, n_gone) == (done["version_id"], 1, 0)
 
 
-# Conflicts
+# Conflicts: what the primary did is in the way of who reads
 
 
 @contextmanager
-def run_at_the_gate(project: Project) -> Iterator[tuple[Any, Callable[[], None], psycopg.Connection]]:
-    """A run that waits while it reads; with what lets it go on, and a session on the standby."""
-    project.configure(**THROUGH_THE_GATE)
+def run_at_the_gate(project: Project) -> Iterator[tuple[Any, Gate]]:
+    """A run that is held up while it reads a standby which waits for nobody."""
+    project.configure(**SLOWLY)
     with ExitStack() as held:
         held.enter_context(project.servers.set_on_standby(max_standby_streaming_delay=AT_ONCE))
         pool = held.enter_context(ThreadPoolExecutor(1))
-        open_gate = held.enter_context(closed_gate(project.servers.standby, project.name))
-        session = held.enter_context(project.servers.standby.connect(project.name))
+        gate = held.enter_context(closed_gate(project.servers.standby, project.name))
         running = pool.submit(project.segjob, "run", "mall", "--json")
-        wait_until(lambda: waits_at_the_gate(session), SECONDS)
-        yield running, open_gate, session
+        gate.await_reader()
+        yield running, gate
+
+
+def disturb(project: Project, gate: Gate, in_the_way: str) -> None:
+    """Do something on the primary that who reads the standby has to give way to."""
+    project.execute("UPDATE public.mall_customer SET age = age + 1")
+    project.execute(in_the_way)
+    gate.await_end_of_reader()
 
 
 CONFLICTS = pytest.mark.parametrize(
-    "disturb",
+    "in_the_way",
     [
-        pytest.param("UPDATE public.mall_customer SET age = age; VACUUM public.mall_customer", id="snapshot"),
-        pytest.param("VACUUM FULL public.mall_customer", id="lock"),
+        pytest.param("VACUUM public.mall_customer", id="rows that are read are removed"),
+        pytest.param("BEGIN; LOCK TABLE public.mall_customer; COMMIT", id="the table is locked"),
     ],
 )
+
+
+@CONFLICTS
+def test_after_a_conflict_everything_is_read_once_more_with_a_new_snapshot(project: Project, in_the_way: str) -> None:
+    with run_at_the_gate(project) as (running, gate):
+        project.execute("DELETE FROM public.mall_customer WHERE customer_id > 190")
+        disturb(project, gate, in_the_way)
+        gate.open()
+        done = running.result()
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert (document["n_customers"], document["status"]) == (190, "published")
+    (warnings,) = project.execute("SELECT warnings FROM segments.run")
+    assert any("read once more" in sentence for sentence in warnings[0])
+
+
+@CONFLICTS
+def test_a_conflict_that_comes_again_ends_the_run_and_what_was_published_stays(
+    project: Project, in_the_way: str
+) -> None:
+    project.document("run", "mall")
+    with run_at_the_gate(project) as (running, gate):
+        disturb(project, gate, in_the_way)
+        gate.await_reader()
+        disturb(project, gate, in_the_way)
+        done = running.result()
+    assert done.returncode == 75, done.stderr
+    last = project.execute("SELECT status, exit_code, version_id FROM segments.run ORDER BY run_id DESC LIMIT 1")
+    assert last == [("failed", 75, None)]
+    assert project.execute("SELECT version_id, count(*) FROM segments.mall GROUP BY 1") == [(1, 200)]
+    assert project.document("run", "mall")["version_id"] == 2
+
+
+def test_a_standby_that_is_restarted_is_read_once_more(project: Project) -> None:
+    with run_at_the_gate(project) as (running, _):
+        project.servers.restart_standby_at_once()
+        done = running.result()
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["n_customers"] == 200
+
+
+# Who reads the views on a standby
+
+SEEN = """
+SELECT
+    count(*),
+    count(DISTINCT m.version_id),
+    min(m.version_id) = (SELECT version_id FROM segments.segmentation),
+    (SELECT sum(n_customers_now) FROM segments.mall_profile),
+    min(m.version_id)
+FROM segments.mall AS m
+JOIN segments.mall_profile AS p USING (segment_id)
+"""
+
+
+class Reader(Thread):
+    """Asks the standby all the while, and keeps what it saw and what went wrong."""
+
+    def __init__(self, project: Project) -> None:
+        super().__init__(daemon=True)
+        self.project, self.ended = project, Event()
+        self.seen: Counter[tuple[Any, ...]] = Counter()
+        self.errors: list[psycopg.Error] = []
+
+    def run(self) -> None:
+        with self.project.servers.standby.connect(self.project.name) as session:
+            while not self.ended.is_set():
+                try:
+                    self.seen.update(session.execute(SEEN).fetchall())
+                except psycopg.Error as error:
+                    self.errors.append(error)
+                    return
+
+    def __enter__(self) -> Reader:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ended.set()
+        self.join(SECONDS)
+
+
+def test_readers_see_one_version_or_the_other_while_versions_are_published_and_pruned(project: Project) -> None:
+    project.configure(keep_versions=1)
+    project.document("run", "mall")
+    project.servers.catch_up()
+    with Reader(project) as reader, Reader(project) as other:
+        for command in (["run", "mall"], ["run", "mall"], ["rollback", "mall"], ["prune", "mall"], ["run", "mall"]):
+            project.document(*command)
+        project.servers.catch_up()
+    assert (reader.errors, other.errors) == ([], [])
+    seen = reader.seen + other.seen
+    assert {row[:4] for row in seen} == {(200, 1, True, 200)}
+    assert len({row[4] for row in seen}) >= 3
+    assert seen.total() > 20
+
+
+def test_with_feedback_a_long_reader_is_cancelled_by_a_detach_and_by_no_publication(project: Project) -> None:
+    project.document("run", "mall")
+    project.servers.catch_up()
+    strictly = project.servers.set_on_standby(max_standby_streaming_delay=AT_ONCE, hot_standby_feedback="on")
+    with strictly, project.servers.standby.connect(project.name) as session:
+        session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        before = session.execute(SEEN).fetchone()
+        project.servers.await_feedback()
+        for _ in range(2):
+            project.document("run", "mall", "--no-prune")
+        project.servers.catch_up()
+        assert session.execute(SEEN).fetchone() == before
+        project.document("prune", "mall")
+        project.servers.catch_up()
+        with pytest.raises(psycopg.OperationalError, match="conflict with recovery"):
+            session.execute(SEEN)

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from segjob.errors import TryAgain
+from segjob.postgres import scoring
 from segjob.postgres.columns import ReadPlan, plan_read
 from segjob.postgres.history import keep_moves
 from segjob.postgres.locks import fit_lock
 from segjob.postgres.moves import Moves
-from segjob.postgres.partial import only_those_in, watermark_of
+from segjob.postgres.partial import only_these, only_those_in, watermark_of
 from segjob.postgres.publish import pointer_of
 from segjob.postgres.queries import quote
 from segjob.postgres.scoring import (
@@ -29,6 +30,7 @@ from segjob.postgres.scoring import (
     make_changes,
     occupied,
     scored_table,
+    touched_keys,
     write_moves_of_changes,
 )
 from segjob.postgres.source import describe
@@ -146,9 +148,11 @@ def test_a_staged_version_gets_what_was_touched_meanwhile_and_what_the_parent_sa
     with scores.table(TODAY), fit_lock(database, "mall"):
         make_changes(database, scores.find(), {})
     caught = Scores(shop, 2, "caught")
-    read = sorted(shop.connection.execute(of_touched(shop, caught.scored).sql.encode()).fetchall())
+    here, elsewhere = of_touched(shop, caught.scored)
+    read = sorted(shop.connection.execute(here.sql.encode()).fetchall())
     assert {"/".join(map(str, row)) for row in read} == {shop.keyed(customer) for customer in (2, 4, 5)}
-    with caught.table({2: 1, 4: None, 5: 2}, carried={2: 2, 5: 1}), database.begin() as session:
+    assert sorted(shop.connection.execute(elsewhere.sql.encode()).fetchall()) == read
+    with caught.table({1: 2, 2: 1, 4: None, 5: 2}, carried={2: 2, 5: 1}), database.begin() as session:
         assert has_touched(session, caught.scored)
         assert apply_to_staged(session, caught.scored) == Changes(n_came=1, n_changed=2, n_left=1, n_moved=3)
     assert {key: row[:2] for key, row in labels(shop, 2).items()} == {
@@ -162,10 +166,26 @@ def test_a_staged_version_gets_what_was_touched_meanwhile_and_what_the_parent_sa
     assert connection.execute(SCRATCH).fetchall() == []
 
 
-def of_touched(shop: Shop, scored: Scored) -> ReadPlan:
-    """How a fit reads the customers whom `score` touched, from a source that has the keys of TODAY."""
+def of_touched(shop: Shop, scored: Scored) -> tuple[ReadPlan, ReadPlan]:
+    """How a fit reads those whom `score` touched, from a source that has the keys of TODAY, here or elsewhere."""
     plan, _ = plans(shop, TODAY)
-    return only_those_in(plan, scored.names.scratch("touched"), scored.key_names)
+    with shop.database.begin() as session:
+        keys = touched_keys(session, scored)
+    assert keys is not None
+    return only_those_in(plan, scored.names.scratch("touched"), scored.key_names), only_these(plan, keys)
+
+
+def test_keys_are_not_sent_to_another_server_where_they_are_too_many(database, connection, monkeypatch):
+    shop = Shop(database, connection)
+    published(shop)
+    scores = Scores(shop)
+    with scores.table(TODAY), fit_lock(database, "mall"):
+        make_changes(database, scores.find(), {})
+    caught = Scored(shop.names, 1, shop.keys, "caught")
+    for most, sent in ((4, True), (3, False)):
+        monkeypatch.setattr(scoring, "MOST_KEYS_SENT", most)
+        with database.begin() as session:
+            assert (touched_keys(session, caught) is not None) == sent
 
 
 def plans(shop: Shop, customers: Mapping[int, object]) -> tuple[ReadPlan, Any]:
