@@ -6,6 +6,11 @@
 #   PIP_ARGS   what pip is told besides, such as an index that has this build: PIP_ARGS='--extra-index-url ADDRESS'
 #   VENV       where the environment lies
 #
+# For the load test:
+#
+#   CUSTOMERS, READERS, WRITERS, SECONDS   how many of each, and for how long
+#   PAUSE                                  seconds that a reader thinks between two looks; 0 looks as fast as it can
+#
 # And for the benchmarks:
 #
 #   ROWS, FEATURES, K, KEY, NULLS   the customers: how many, how wide, segments, type of the key (bigint, int, uuid, text),
@@ -24,6 +29,11 @@ K ?= 8
 KEY ?= bigint
 NULLS ?= 0
 TIMES ?= 3
+CUSTOMERS ?= 2000000
+READERS ?= 20
+WRITERS ?= 4
+SECONDS ?= 120
+PAUSE ?= 0
 WITH ?=
 BENCH_ARGS ?=
 
@@ -90,6 +100,11 @@ pgbouncer:
 	@PATH="$$PATH:/usr/sbin"; command -v pgbouncer >/dev/null || { \
 	    [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && $(DEBIAN_INSTALL) pgbouncer >/dev/null; \
 	} || echo "there is no pgbouncer, and it can not be installed here: the tests that need it are left out"
+
+.PHONY: test-load
+test-load: $(DEVELOPMENT)  ## runs beside readers and writers; CUSTOMERS, READERS, WRITERS, SECONDS, PAUSE
+	SEGJOB_LOAD_CUSTOMERS=$(CUSTOMERS) SEGJOB_LOAD_READERS=$(READERS) SEGJOB_LOAD_WRITERS=$(WRITERS) \
+	    SEGJOB_LOAD_SECONDS=$(SECONDS) SEGJOB_LOAD_PAUSE=$(PAUSE) $(BIN)/pytest -s tests/load
 
 .PHONY: test-containers
 test-containers: $(DEVELOPMENT)  ## the same on SEGJOB_TEST_POSTGRES_IMAGE, through testcontainers
