@@ -113,6 +113,12 @@ def test_a_url_that_is_empty_counts_as_none(project: Project, content: dict[str,
     assert project.load(content).database.source is None
 
 
+def test_what_is_called_safe_reaches_the_reader_and_changes_no_segment(project: Project) -> None:
+    safe, plain = (project.load(shop(parallel_safe=word)).segmentation("shop") for word in (True, False))
+    assert (safe.source_spec().parallel_safe, plain.source_spec().parallel_safe) == (True, False)
+    assert safe.config_hash() == plain.config_hash()
+
+
 # The schema
 
 
