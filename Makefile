@@ -5,6 +5,7 @@
 #   TORCH      another build or version of torch, as in TORCH=torch==2.13.0+cu126
 #   PIP_ARGS   what pip is told besides, such as an index that has this build: PIP_ARGS='--extra-index-url ADDRESS'
 #   VENV       where the environment lies
+#   POINTS     `all`: the faults at every point, in hours, instead of a choice in minutes
 #
 # For the load test:
 #
@@ -23,6 +24,7 @@ PYTHON ?= python3
 TORCH ?= $(shell grep '^torch==' constraints.txt)
 PIP_ARGS ?=
 VENV ?= .venv
+POINTS ?= some
 ROWS ?= 5000000
 FEATURES ?= 7
 K ?= 8
@@ -92,8 +94,8 @@ test-statistics: $(DEVELOPMENT)  ## what has to hold over many draws: coverage o
 	$(BIN)/pytest tests/statistics
 
 .PHONY: test-faults
-test-faults: $(DEVELOPMENT) pgbouncer  ## every point of a run with every fault, and whatever else may go wrong
-	$(BIN)/pytest $(ON_ALL_CORES) tests/faults
+test-faults: $(DEVELOPMENT) pgbouncer  ## commands broken at every point with every fault, and more; POINTS=all for all
+	SEGJOB_TEST_POINTS=$(POINTS) $(BIN)/pytest $(ON_ALL_CORES) tests/faults
 
 .PHONY: pgbouncer
 pgbouncer:

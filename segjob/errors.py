@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 # How the libraries say it that have no MemoryError: torch, the loader of programs, and threads, whose stacks need room.
 NO_MEMORY = re.compile(
@@ -110,3 +112,14 @@ def unexpected(error: Exception) -> SegjobError:
             " the customers wait in resources.spool_dir"
         )
     return InternalError(f"internal error: {type(error).__name__}; run again with --debug for the traceback")
+
+
+@contextmanager
+def if_possible() -> Iterator[None]:
+    """Tidy up as well as it goes: what fails is left to the next run. A signal is none of that."""
+    try:
+        yield
+    except Stopped:
+        raise
+    except SegjobError:
+        return

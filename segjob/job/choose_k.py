@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from segjob.job.customers import Customers
 from segjob.job.recording import Record, recorded
-from segjob.job.run import load_torch, read
+from segjob.job.run import load_torch, read, started
 from segjob.job.task import Order, Task, open_task
 from segjob.postgres.candidates import store_candidates
 from segjob.postgres.connect import Database
 from segjob.postgres.locks import Lock, fenced, hold_lock
-from segjob.postgres.runs import ending_run, finish_run, start_run
+from segjob.postgres.runs import ending_run, finish_run
 from segjob.postgres.versions import published_model
 from segjob.progress import Progress
 from segjob.records.model import Model
@@ -39,17 +39,9 @@ def choose_k(
         open_task(database, settings, name, Order(params), progress) as task,
         hold_lock(database, name, "choose-k") as lock,
     ):
-        record = begin(task, numbers)
-        with recorded(database, record, progress), fenced(lock):
+        row = started(task, "choose_k", min=numbers[0], max=numbers[-1])
+        with recorded(database, progress, row) as record, fenced(lock):
             return execute(task, lock, record, numbers)
-
-
-def begin(task: Task, numbers: range) -> Record:
-    """Write the row of this run."""
-    segmentation = task.segmentation
-    params = {**segmentation.params, **task.order.params, "min": numbers[0], "max": numbers[-1]}
-    with task.database.begin() as connection:
-        return Record(start_run(connection, task.name, "choose_k", segmentation.config_hash(), params))
 
 
 def execute(task: Task, lock: Lock, record: Record, numbers: range) -> dict[str, Any]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from segjob.errors import SegjobError
+from segjob.errors import if_possible
 from segjob.postgres.connect import Database
 from segjob.postgres.history import keep_moves, keep_nothing
 from segjob.postgres.moves import Moves, drop_moves, write_moves
@@ -69,5 +69,5 @@ def compared(database: Database, before: int | None, part: Part, *, carried: boo
         comparison = write_moves(database, other, part, moves, carried=carried, logged=history)
         yield Compared(publication, comparison, moves if history else None)
     finally:
-        with suppress(SegjobError):
+        with if_possible():
             drop_moves(replace(database, deadline=DROP_SECONDS), moves)

@@ -13,13 +13,13 @@ from sqlalchemy import Connection
 
 from segjob.clustering.sample import key_hashes
 from segjob.errors import InternalError, UsageError
-from segjob.job.recording import Record, recorded
+from segjob.job.recording import Started, recorded
 from segjob.postgres.connect import Database
 from segjob.postgres.erasure import Erased, Forgotten, count_left, erase
 from segjob.postgres.locks import hold_locks
 from segjob.postgres.patience import patiently
 from segjob.postgres.queries import Names, execute, query
-from segjob.postgres.runs import ending_run, finish_run, start_run
+from segjob.postgres.runs import ending_run, finish_run
 from segjob.postgres.scoring import drop_scratch
 from segjob.postgres.scrubbing import SNAPSHOT_DEADLINE, scrub, wait_for_older_snapshots
 from segjob.postgres.shapes import check_up_to_date, stored_keys
@@ -57,8 +57,9 @@ def forget_customers(
         check_up_to_date(connection, database.schemas)
         forgotten = forgotten_ones(stored_keys(connection, name), given)
     with hold_locks(database, name, LOCKS):
-        record = begin(database, settings, names)
-        with recorded(database, record, progress):
+        row = Started(name, "forget", settings.segmentation(name).config_hash())
+        with recorded(database, progress, row) as record:
+            clear_away(database, names)
             erased, n_sampled = take_out(database, names, forgotten, progress)
             with ending_run(database, record.run_id) as connection:
                 finish_run(connection, record.run_id, "succeeded", exit_code=0, **record.columns(progress))
@@ -75,14 +76,12 @@ def forget_customers(
     }
 
 
-def begin(database: Database, settings: Settings, names: Names) -> Record:
-    """Clear away what a dead run left, which may hold them too, and write the row of this one."""
+def clear_away(database: Database, names: Names) -> None:
+    """Drop what a dead run left, which may hold them too."""
     with database.begin() as connection:
         drop_orphans(connection, names)
         execute(connection, "drop_moves", moves=names.moves)
         drop_scratch(connection, names)
-        config_hash = settings.segmentation(names.segmentation).config_hash()
-        return Record(start_run(connection, names.segmentation, "forget", config_hash, {}))
 
 
 def take_out(database: Database, names: Names, forgotten: Forgotten, progress: Progress) -> tuple[list[Erased], int]:

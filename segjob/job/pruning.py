@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from segjob.errors import DatabaseUnavailable, NotPermitted, TryAgain
-from segjob.job.recording import Record, recorded, warn_late
+from segjob.job.recording import Record, Started, recorded, warn_late
 from segjob.postgres.connect import Database
 from segjob.postgres.locks import hold_lock
 from segjob.postgres.queries import Names
 from segjob.postgres.retention import Pruned, prune
-from segjob.postgres.runs import ending_run, finish_run, start_run
+from segjob.postgres.runs import ending_run, finish_run
 from segjob.postgres.shapes import check_up_to_date
 from segjob.progress import Progress
 
@@ -23,14 +23,12 @@ def prune_versions(database: Database, settings: Settings, name: str, progress: 
     segmentation = settings.segmentation(name)
     with database.begin() as connection:
         check_up_to_date(connection, database.schemas)
-    with hold_lock(database, name, "prune"):
-        with database.begin() as connection:
-            record = Record(start_run(connection, name, "prune", segmentation.config_hash(), {}))
-        with recorded(database, record, progress):
-            pruned = prune(database, Names(database.schemas, name), segmentation.keep_versions)
-            record.warnings += said(progress, pruned)
-            with ending_run(database, record.run_id) as connection:
-                finish_run(connection, record.run_id, "succeeded", exit_code=0, **record.columns(progress))
+    started = Started(name, "prune", segmentation.config_hash())
+    with hold_lock(database, name, "prune"), recorded(database, progress, started) as record:
+        pruned = prune(database, Names(database.schemas, name), segmentation.keep_versions)
+        record.warnings += said(progress, pruned)
+        with ending_run(database, record.run_id) as connection:
+            finish_run(connection, record.run_id, "succeeded", exit_code=0, **record.columns(progress))
     return {
         "segmentation": name,
         "run_id": record.run_id,

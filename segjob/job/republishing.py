@@ -12,15 +12,15 @@ from segjob.job.comparing import compared
 from segjob.job.gates import refusals
 from segjob.job.pruning import prune_after
 from segjob.job.publishing import analyze
-from segjob.job.recording import Record, recorded, warn_late
+from segjob.job.recording import Record, Started, recorded, warn_late
 from segjob.job.scoring import score
 from segjob.postgres.connect import Database
 from segjob.postgres.gates import load_gates
 from segjob.postgres.locks import Lock, fenced, hold_lock
-from segjob.postgres.publications import Candidate, candidate, version_before
+from segjob.postgres.publications import Candidate, candidate, is_overtaken, version_before
 from segjob.postgres.publish import Move, Pointer, attach, overtaken, pointer_of, publish
 from segjob.postgres.queries import Names
-from segjob.postgres.runs import ending_run, finish_run, start_run
+from segjob.postgres.runs import ending_run, finish_run
 from segjob.postgres.shapes import check_up_to_date, stored_keys
 from segjob.postgres.write import Part, part_state
 from segjob.progress import Progress
@@ -84,10 +84,8 @@ def republish(work: Work) -> dict[str, Any]:
         check_up_to_date(connection, database.schemas)
         seen = pointer_of(connection, work.name)
     with hold_lock(database, work.name, "publish", PATIENCE) as lock:
-        with database.begin() as connection:
-            run_id = start_run(connection, work.name, work.wish.kind, segmentation.config_hash(), work.wish.params())
-        record = Record(run_id)
-        with recorded(database, record, work.progress), fenced(lock):
+        started = Started(work.name, work.wish.kind, segmentation.config_hash(), work.wish.params())
+        with recorded(database, work.progress, started) as record, fenced(lock):
             document = move(work, lock, record, seen)
     if document["changed"]:
         prune_after(database, work.names, segmentation.keep_versions, record, work.progress)
@@ -135,6 +133,11 @@ def check_publishable(connection: Connection, wish: Wish, part: Part, wanted: Ca
         raise DataError(f"{place} can not be published: its labels are gone; a new `run` makes new ones")
     if state.half_detached:
         raise DataError(f"{place} can not be published: it is half detached, until a reader ends; `prune` finishes it")
+    if is_overtaken(connection, part.names.segmentation, wanted.version_id):
+        raise DataError(
+            f"{place} can not be published: its run did not end well, and what was published since may use the same "
+            "numbers for other segments; a new `run` makes a version that knows them"
+        )
     if wish.force:
         return
     found = refusals(load_gates(connection, part.names.segmentation, wanted.version_id))

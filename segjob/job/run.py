@@ -17,7 +17,7 @@ from segjob.job.gates import evaluate, measure
 from segjob.job.gates import warnings as warnings_of
 from segjob.job.pruning import prune_after
 from segjob.job.publishing import conclude
-from segjob.job.recording import Record, recorded
+from segjob.job.recording import Record, Started, recorded
 from segjob.job.source import watermark_column
 from segjob.job.task import Order, Task, open_task
 from segjob.postgres.candidates import store_candidates
@@ -25,7 +25,6 @@ from segjob.postgres.connect import Database
 from segjob.postgres.gates import basis_of
 from segjob.postgres.locks import Lock, fenced, fit_lock
 from segjob.postgres.privileges import check_privileges
-from segjob.postgres.runs import start_run
 from segjob.postgres.scoring import forget_touched
 from segjob.postgres.versions import load_published, next_version, store_model, store_version
 from segjob.postgres.write import Part, completing, drop_orphans, new_part
@@ -51,19 +50,19 @@ def run(database: Database, settings: Settings, name: str, order: Order, progres
     with open_task(database, settings, name, order, progress) as task:
         if order.dry_run:
             return rehearse(task)
-        with fit_lock(database, name) as lock:
-            record = begin(task)
-            with recorded(database, record, progress), fenced(lock):
-                clear_away(task)
-                return execute(task, lock, record)
+        with (
+            fit_lock(database, name) as lock,
+            recorded(database, progress, started(task)) as record,
+            fenced(lock),
+        ):
+            clear_away(task)
+            return execute(task, lock, record)
 
 
-def begin(task: Task) -> Record:
-    """Write the row of this run; whatever goes wrong from here on stands in it."""
+def started(task: Task, kind: str = "run", **params: Any) -> Started:
+    """The row of this run; whatever goes wrong from here on stands in it."""
     segmentation = task.segmentation
-    params = {**segmentation.params, **task.order.params}
-    with task.database.begin() as connection:
-        return Record(start_run(connection, task.name, "run", segmentation.config_hash(), params))
+    return Started(task.name, kind, segmentation.config_hash(), {**segmentation.params, **task.order.params, **params})
 
 
 def clear_away(task: Task) -> None:
@@ -94,7 +93,7 @@ def execute(task: Task, lock: Lock, record: Record) -> dict[str, Any]:
 def rehearse(task: Task) -> dict[str, Any]:
     """Do all but write, and tell what would change, and what the gates would say of it."""
     load_torch()
-    record = Record(0)
+    record = Record()
     customers = read(task, record)
     fitted = fit(task, customers)
     record.warnings += task.warned(fitted.warnings)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from segjob.clustering.drift import Drift, measure_drift
 from segjob.clustering.model_features import answers_for
-from segjob.errors import ConfigurationError, SegjobError
+from segjob.errors import ConfigurationError, if_possible
 from segjob.job.customers import Spooled
 from segjob.job.publishing import PATIENCE, analyze
 from segjob.job.recording import Record, recorded, warn_late
 from segjob.job.relabelling import Asked, labelled, listed, read_asked, refuse_nobody
-from segjob.job.run import load_torch
+from segjob.job.run import load_torch, started
 from segjob.job.source import watermark_column
 from segjob.job.task import Order, Task, open_task
 from segjob.postgres.connect import Database
@@ -24,7 +23,6 @@ from segjob.postgres.moves import Moves, drop_left_moves, drop_moves
 from segjob.postgres.partial import Watermark
 from segjob.postgres.privileges import check_privileges
 from segjob.postgres.publish import Pointer, pointer_of
-from segjob.postgres.runs import start_run
 from segjob.postgres.scoring import (
     DROP_SECONDS,
     Changes,
@@ -74,16 +72,13 @@ def score(
     with (
         open_task(database, settings, name, Order(params), progress) as task,
         hold_lock(database, name, "score") as lock,
+        recorded(database, progress, started(task, "score")) as record,
+        fenced(lock),
     ):
-        segmentation = task.segmentation
         with database.begin() as connection:
-            bound = {**segmentation.params, **params}
-            record = Record(start_run(connection, name, "score", segmentation.config_hash(), bound))
-        with recorded(database, record, progress), fenced(lock):
-            with database.begin() as connection:
-                check_privileges(connection, task.names)
-                drop_left(connection, task.names)
-            version, outcome = execute(task, lock, record)
+            check_privileges(connection, task.names)
+            drop_left(connection, task.names)
+        version, outcome = execute(task, lock, record)
     return document(version, outcome, record, progress)
 
 
@@ -208,7 +203,7 @@ def remember(task: Task, scored: Scored, changes: Changes, pointer: Pointer) -> 
             write_moves_of_changes(connection, scored, moves)
         keep_moves(task.database, moves, changes.n_moved)
     except BaseException:
-        with suppress(SegjobError):
+        with if_possible():
             drop_moves(replace(task.database, deadline=DROP_SECONDS), moves)
         raise
     return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from threading import Event
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.rows import dict_row
+from psycopg.pq import TransactionStatus
+from psycopg.rows import TupleRow, dict_row
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from segjob.errors import (
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 CONNECT_DEADLINE = 10.0  # seconds until a server that does not answer is given up
+CANCEL_SECONDS = 2.0
 
 # The server asks after a minute of silence whether our machine is still there; its own default is two hours, for which
 # it would hold the lock of a machine that vanished.
@@ -48,6 +50,22 @@ SET client_encoding = 'UTF8';
 SET intervalstyle = 'postgres';
 SET datestyle = 'ISO, MDY';
 """
+
+
+class Session(psycopg.Connection[TupleRow]):
+    """A session that can be left at any moment.
+
+    A signal comes while a statement is underway as well, and its answer will not be waited for: the server is told to
+    stop, and the session ends, for nothing else can be asked of it.
+    """
+
+    def rollback(self) -> None:
+        if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+            with suppress(psycopg.Error):
+                self.cancel_safe(timeout=CANCEL_SECONDS)
+            self.close()
+        if not self.closed:
+            super().rollback()
 
 
 @dataclass(frozen=True)
@@ -164,7 +182,7 @@ def open_session(
 def connected(database: Database, patience: float) -> psycopg.Connection:
     """One attempt. A server that vanishes is noticed within a minute or so, whether it is listened to or spoken to."""
     try:
-        return psycopg.connect(
+        return Session.connect(
             database.conninfo,
             application_name="segjob",
             connect_timeout=max(2, int(patience)),

@@ -9,7 +9,7 @@ from typing import TypeVar
 from sqlalchemy import Connection
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from segjob.errors import InTheWay, SegjobError
+from segjob.errors import InTheWay, SegjobError, Stopped
 from segjob.postgres.connect import Database
 from segjob.postgres.queries import Names, execute, query
 
@@ -64,6 +64,8 @@ def in_the_way(database: Database, names: Names) -> str:
     try:
         with database.begin() as connection:
             row = connection.execute(query("lock_holder"), lock_arguments(names)).one_or_none()
+    except Stopped:
+        raise
     except SegjobError:
         row = None
     if row is None:

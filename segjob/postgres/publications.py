@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from segjob.postgres.listing import no_version
 from segjob.postgres.tables import publication, version
+from segjob.postgres.versions import unfinished_versions
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,21 @@ def candidate(connection: Connection, segmentation: str, version_id: int) -> Can
     if row is None:
         raise no_version(segmentation, version_id)
     return Candidate(*row)
+
+
+def is_overtaken(connection: Connection, segmentation: str, version_id: int) -> bool:
+    """Whether an unfinished run left it, and a version that it could not know was published since."""
+    ours, later = version.alias("ours"), version.alias("later")
+    unknown = later.c.version_id > func.coalesce(ours.c.parent_version_id, 0)
+    since = (later.c.version_id != ours.c.version_id) & (later.c.published_at > ours.c.created_at)
+    wanted = select(later.c.version_id).where(
+        ours.c.segmentation == segmentation,
+        later.c.segmentation == segmentation,
+        ours.c.version_id == version_id,
+        ours.c.version_id.in_(unfinished_versions(segmentation)),
+        unknown & since,
+    )
+    return connection.execute(wanted.limit(1)).first() is not None
 
 
 def version_before(connection: Connection, segmentation: str) -> int | None:

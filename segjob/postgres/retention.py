@@ -17,6 +17,7 @@ from segjob.postgres.locks import hold_lock
 from segjob.postgres.publications import version_before
 from segjob.postgres.queries import Names, query, quote, sql
 from segjob.postgres.tables import published, sample_row, version
+from segjob.postgres.versions import unfinished_versions
 
 LOCK_DEADLINE = 10.0  # seconds that a publication beside us may take until we give up
 
@@ -75,11 +76,17 @@ def visible_versions(connection: Connection, segmentation: str) -> set[int]:
 
 
 def surplus_versions(connection: Connection, segmentation: str, keep_versions: int) -> list[int]:
-    """Versions that are to lose their labels, the oldest first; staged and rejected ones count like any other."""
+    """Versions that are to lose their labels, the oldest first; staged and rejected ones count like any other.
+
+    What an unfinished run left is kept no longer than until a later version is published.
+    """
     labelled = select(version.c.version_id).where(version.c.segmentation == segmentation, version.c.status != "pruned")
     newest_first = connection.execute(labelled.order_by(version.c.version_id.desc())).scalars().all()
     shown = visible_versions(connection, segmentation)
-    return [version_id for version_id in reversed(newest_first[keep_versions:]) if version_id not in shown]
+    unfinished = set(connection.execute(unfinished_versions(segmentation)).scalars())
+    overtaken = {version_id for version_id in unfinished if version_id < max(shown, default=0)}
+    kept = [version_id for version_id in newest_first if version_id not in overtaken][:keep_versions]
+    return [version_id for version_id in reversed(newest_first) if version_id not in {*shown, *kept}]
 
 
 # What is done to them

@@ -6,14 +6,14 @@ All of it lies in tables of its own until one transaction makes the changes. Onl
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Row, text, update
 
-from segjob.errors import SegjobError, TryAgain
+from segjob.errors import TryAgain, if_possible
 from segjob.postgres.connect import Database
 from segjob.postgres.locks import is_held
 from segjob.postgres.moves import Moves, create_moves
@@ -98,7 +98,7 @@ def scored_table(database: Database, scored: Scored) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(SegjobError), replace(database, deadline=DROP_SECONDS).begin() as connection:
+        with if_possible(), replace(database, deadline=DROP_SECONDS).begin() as connection:
             run(connection, scored, "drop_scored")
 
 

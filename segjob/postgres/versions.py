@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import JSON, Connection, Row, cast, column, func, insert, literal, select
+from sqlalchemy import JSON, Connection, Row, Select, cast, column, func, insert, literal, select
 
 from segjob.postgres.columns import as_identifier
 from segjob.postgres.gates import load_gates
 from segjob.postgres.listing import no_version
-from segjob.postgres.tables import centroid, feature_profile, model, published, sample_row, segment, version
+from segjob.postgres.tables import centroid, feature_profile, model, published, run, sample_row, segment, version
 from segjob.records.model import Model, ModelColumn
 from segjob.records.version import Centroid, SampleRow, Score, Segment, Stage, Version
 
@@ -38,9 +38,21 @@ def next_version(connection: Connection, segmentation: str) -> int:
 
 
 def next_segment_id(connection: Connection, segmentation: str) -> int:
-    """The first segment id that no version has, whatever became of it. Only under the lock of a fit."""
-    latest = select(func.max(segment.c.segment_id)).where(segment.c.segmentation == segmentation)
-    return (connection.execute(latest).scalar() or 0) + 1
+    """The first segment id that no version has, whatever became of it. Only under the lock of a fit.
+
+    What an unfinished run left does not count: nobody has seen it, and the same run again shall find the same ids.
+    """
+    both = (version.c.segmentation == segment.c.segmentation) & (version.c.version_id == segment.c.version_id)
+    latest = select(func.max(segment.c.segment_id)).join(version, both)
+    counted = version.c.version_id.not_in(unfinished_versions(segmentation))
+    return (connection.execute(latest.where(segment.c.segmentation == segmentation, counted)).scalar() or 0) + 1
+
+
+def unfinished_versions(segmentation: str) -> Select[int]:
+    """Versions that were stored by a run which then failed, was stopped or died, and that nobody ever published."""
+    broken_off = run.c.status.in_(("failed", "stopped", "lost"))
+    stored = select(version.c.version_id).join(run, run.c.run_id == version.c.run_id)
+    return stored.where(version.c.segmentation == segmentation, version.c.published_at.is_(None), broken_off)
 
 
 def store_version(connection: Connection, fitted: Version) -> None:

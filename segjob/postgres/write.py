@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -15,7 +15,7 @@ from psycopg.errors import UniqueViolation
 from sqlalchemy import Connection, select
 
 from segjob.arrays import as_numpy
-from segjob.errors import DataError, SegjobError
+from segjob.errors import DataError, if_possible
 from segjob.postgres.connect import Database, translated
 from segjob.postgres.encoding import Column
 from segjob.postgres.patience import patiently
@@ -86,7 +86,7 @@ def oid_of(connection: Connection, part: Part) -> int | None:
 
 def discard(database: Database, part: Part, created: int | None) -> None:
     """Drop the very table that was created, unless its version was stored; if that can be done soon."""
-    with suppress(SegjobError), replace(database, deadline=DISCARD_SECONDS).begin() as connection:
+    with if_possible(), replace(database, deadline=DISCARD_SECONDS).begin() as connection:
         if oid_of(connection, part) == created:
             drop_orphans(connection, part.names)
 

@@ -19,7 +19,11 @@ from tests.acceptance.conftest import (
     write_configuration,
 )
 from tests.command import run_segjob
+from tests.faults import table
+from tests.faults.reader import reader_process
+from tests.faults.scenarios import make_templates
 from tests.faults.server import MortalServer, mortal_server
+from tests.faults.walk import Ground
 
 __all__ = ["configure", "mall_project", "mall_published", "published_mall", "succeed"]
 
@@ -45,3 +49,22 @@ def twice_published(
         done = run_segjob(folder, url, "run", "mall")
         assert done.returncode == 0, done.stderr
         yield urlsplit(url).path.removeprefix("/")
+
+
+@pytest.fixture(scope="session")
+def ground(mortal: MortalServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    """Where commands are walked: the states that they begin with, and a reader in a process of its own."""
+    folder = tmp_path_factory.mktemp("walked")
+    make_templates(mortal, folder)
+    with reader_process() as reader:
+        yield Ground(mortal, folder, reader)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what was walked, by whichever process of pytest."""
+    reports = [one for kind in ("passed", "failed") for one in terminalreporter.stats.get(kind, [])]
+    walked = [value for one in reports for name, value in one.user_properties if name == "walked"]
+    if walked:
+        terminalreporter.section("points x faults")
+        for line in table.lines(walked):
+            terminalreporter.write_line(line)
