@@ -1,11 +1,15 @@
-"""What the policies of the features did to the customers of a fit, in sentences with their counts."""
+"""What the policies of the features did to how many customers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from segjob.clustering.features import by_feature
+import numpy as np
+
+from segjob.clustering.features import by_feature, missing, numeric_specs
 from segjob.records.model import ModelColumn
+from segjob.records.population import Chunk
+from segjob.records.source import FeatureSpec
 
 STAND_IN = {"median": "the median", "mean": "the mean", "zero": "zero"}
 
@@ -18,6 +22,14 @@ def touched(columns: Sequence[ModelColumn], n_rows: int) -> list[str]:
     """
     groups = [group for group in by_feature(columns) if any(column.position is not None for column in group)]
     return [sentence for group in groups for sentence in sentences(group, n_rows)]
+
+
+def stood_in_for(specs: Sequence[FeatureSpec], chunk: Chunk) -> dict[str, int]:
+    """How many customers of a chunk lack each numeric feature, where something stands in for it."""
+    numbers = zip(numeric_specs(specs), chunk.numbers.T, strict=True)
+    return {
+        spec.column: int(np.count_nonzero(missing(spec, values))) for spec, values in numbers if spec.impute in STAND_IN
+    }
 
 
 def sentences(group: Sequence[ModelColumn], n_rows: int) -> Iterator[str]:

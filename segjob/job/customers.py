@@ -13,6 +13,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 
 from segjob.arrays import as_arrow, as_texts
 from segjob.clustering.features import split_excluded
+from segjob.clustering.policies import stood_in_for
 from segjob.clustering.survey import Survey, survey_chunk
 from segjob.config.threads import threads
 from segjob.engine.chunks import decode_chunk
@@ -167,12 +168,15 @@ class Filled:
     unlabelled: Spool
     survey: Surveyor | None
     excluded: Counter[str] = field(default_factory=Counter)  # customers by the feature that they lack
+    stood_in_for: Counter[str] = field(default_factory=Counter)  # the same, where the model has a value for them
 
     def take(self, batch: pa.RecordBatch) -> None:
         included, chunk = self.divide(batch)
         self.labelled.append(included)
         if self.survey:
             self.survey.see(chunk)
+        else:
+            self.stood_in_for.update(stood_in_for(self.specs, chunk))
 
     def divide(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Chunk]:
         """Put the customers that a policy excludes aside, and give the others."""
@@ -193,12 +197,14 @@ class Filled:
         self.unlabelled.finish()
 
     def warnings(self) -> list[str]:
-        """How many customers are left without a segment, and why."""
+        """How many customers lack what. A fit tells of its stand-ins itself, when it knows them."""
         n_rows = self.labelled.n_rows + self.unlabelled.n_rows
+        told = ((self.excluded, "have no segment"), (self.stood_in_for, "count as the model says"))
         return [
-            f"column {spec.column}: {self.excluded[spec.column]} of {n_rows} customers lack a value and have no segment"
+            f"column {spec.column}: {counted[spec.column]} of {n_rows} customers lack a value and {outcome}"
+            for counted, outcome in told
             for spec in self.specs
-            if self.excluded[spec.column]
+            if counted[spec.column]
         ]
 
 

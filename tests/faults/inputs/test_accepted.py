@@ -154,7 +154,7 @@ class Found:
     def warnings(self, name: str) -> list[str]:
         """What the run said, which its row has as well."""
         said: list[str] = self.documents[name]["warnings"]
-        assert self.one(f"SELECT warnings FROM segments.run WHERE segmentation = '{name}'") == (said,)
+        assert self.one(f"SELECT warnings FROM segments.run WHERE segmentation = '{name}' AND kind = 'run'") == (said,)
         return said
 
     def command(self, *arguments: str) -> str:
@@ -196,7 +196,9 @@ def keys_of(name: str) -> str:
 @pytest.mark.parametrize("name", SEGMENTATIONS)
 def test_every_input_is_published_and_its_run_has_succeeded(found: Found, name: str) -> None:
     assert found.documents[name]["status"] == "published", found.documents[name]
-    row = found.one(f"SELECT status, exit_code, error, rows_read FROM segments.run WHERE segmentation = '{name}'")
+    row = found.one(
+        f"SELECT status, exit_code, error, rows_read FROM segments.run WHERE segmentation = '{name}' AND kind = 'run'"
+    )
     assert row == ("succeeded", 0, None, 11_500 if name == "kinds" else N_CUSTOMERS)
 
 
@@ -256,6 +258,11 @@ def test_08_nulls_and_a_column_of_nulls(found: Found) -> None:
         "column nothing has no value for any customer and was left out of the clustering",
         lacking("gaps", 7, "the mean"),
         "column reaching: 1 of 300 values were cut to the quantiles of `clip`",
+    ]
+    said = json.loads(found.command("score", "gaps", "--json"))["warnings"]
+    assert said == [
+        f"column {name}: {count} of 300 customers lack a value and count as the model says"
+        for name, count in (("gaps", 7), ("nothing", 300))
     ]
     assert found.warnings("gaps_out") == ["column gaps: 7 of 300 customers lack a value and have no segment"]
     assert found.one("SELECT count(*) FROM segments.gaps_out") == (N_CUSTOMERS - 7,)

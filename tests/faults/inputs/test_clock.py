@@ -5,20 +5,20 @@ from __future__ import annotations
 from tests.faults.inputs.conftest import Mall
 
 JUMPING = """
-import datetime, time
+import datetime, itertools, time
 from segjob.progress import log
 
-YEARS = {years} * 365.25 * 86400
+seconds = itertools.cycle([-10 * 365.25 * 86400, 10 * 365.25 * 86400])
 real = time.time
 
 
 class Elsewhere(datetime.datetime):
     @classmethod
     def now(cls, tz=None):
-        return datetime.datetime.now(tz) + datetime.timedelta(seconds=YEARS)
+        return datetime.datetime.now(tz) + datetime.timedelta(seconds=next(seconds))
 
 
-time.time = lambda: real() + YEARS
+time.time = lambda: real() + next(seconds)
 log.datetime = Elsewhere
 """
 WRITTEN = """
@@ -34,11 +34,10 @@ SELECT min(moment), max(moment) FROM (
 
 def test_30_only_the_time_of_the_server_counts(published: Mall) -> None:
     (now,) = published.execute("SELECT clock_timestamp()")
-    year = now.year
-    for years in (-10, 10):
-        done = published.altered(JUMPING.format(years=years), "run", "mall")
-        assert done.returncode == 0, done.stderr
-        assert done.stderr.startswith(f"{year + years}-"), "the clock did not jump"
+    done = published.altered(JUMPING, "run", "mall")
+    assert done.returncode == 0, done.stderr
+    years = {int(line[:4]) for line in done.stderr.splitlines()}
+    assert min(years) < now.year - 5 < now.year + 5 < max(years), "the clock did not jump"
     first, last = published.execute(WRITTEN)
     (now,) = published.execute("SELECT clock_timestamp()")
     assert (now - first).total_seconds() < 3600
