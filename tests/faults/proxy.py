@@ -96,16 +96,21 @@ class Proxy:
                     threading.Thread(target=carry, args=(line,), daemon=True).start()
 
     def to_server(self, line: Line) -> None:
-        """Message by message, each judged if it is a statement."""
-        with suppress(OSError, EOFError):
-            line.server.sendall(startup(line.client))
-            while True:
-                kind, message = next_message(line.client)
-                time.sleep(self.delay)
-                fate = self.fate(line, message) if kind in STATEMENTS else Fate.PASSED
-                if not self.carry_out(line, fate, message):
-                    return
-        line.cut()
+        """Message by message, each judged if it is a statement; a judge that fails ends the connection."""
+        try:
+            with suppress(OSError, EOFError):
+                line.server.sendall(startup(line.client))
+                while self.carry(line):
+                    pass
+        finally:
+            line.cut()
+
+    def carry(self, line: Line) -> bool:
+        """One message; returns whether the connection goes on."""
+        kind, message = next_message(line.client)
+        time.sleep(self.delay)
+        fate = self.fate(line, message) if kind in STATEMENTS else Fate.PASSED
+        return self.carry_out(line, fate, message)
 
     def fate(self, line: Line, message: bytes) -> Fate:
         statement = message[5:].decode(errors="replace").strip("\0")

@@ -80,10 +80,18 @@ def last_run(connection: psycopg.Connection) -> tuple[Any, ...]:
     return connection.execute(wanted).fetchone() or ()
 
 
+LEADER = """
+SELECT pid FROM pg_stat_activity
+WHERE datname = current_database() AND query LIKE '%pg_export_snapshot%' AND pid <> pg_backend_pid()
+"""
+GUARD = """
+SELECT pid FROM pg_locks
+WHERE relation = 'public.mall_customer'::regclass AND mode = 'AccessShareLock' AND pid <> pg_backend_pid()
+"""
+
+
 def terminate(connection: psycopg.Connection, whose: str) -> None:
-    """End the sessions whose last statement has this in it."""
-    found = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    pids = connection.execute(f"{found} AND query LIKE %s", [f"%{whose}%"]).fetchall()
+    pids = connection.execute(whose.encode()).fetchall()
     assert pids
     connection.execute("SELECT pg_terminate_backend(pid, 5000) FROM unnest(%s::int[]) AS pid", [[p for (p,) in pids]])
 
@@ -112,7 +120,7 @@ def test_a_connection_that_is_cut_again_ends_the_run(between, run, connection):
 
 @pytest.mark.parametrize(
     ("begins", "whose"),
-    [("SET TRANSACTION SNAPSHOT", "pg_export_snapshot"), ("COPY (", "pg_inherits")],
+    [("SET TRANSACTION SNAPSHOT", LEADER), ("COPY (", GUARD)],
     ids=["leader", "guard"],
 )
 def test_who_holds_the_snapshot_or_the_locks_is_killed(between, run, connection, begins, whose):
