@@ -18,6 +18,7 @@ from segjob.postgres import tables
 from segjob.postgres.assign import create_assign, drop_assign, find_values, signatures
 from segjob.postgres.connect import Database, Schemas
 from segjob.postgres.history import history_statements
+from segjob.postgres.patience import short_attempts
 from segjob.postgres.queries import Names, escaped, literal, query, quote, sql
 from segjob.postgres.removal import REMOVAL, refuse_dependents, remove_objects
 from segjob.postgres.shapes import REVISION, Shape, current_revision, has_version_table, stored_shape
@@ -44,7 +45,14 @@ def migrate(database: Database, shapes: Sequence[Shape], grants: Grants, revisio
         One of the two schemas holds objects of somebody else.
     ConfigurationError
         The key of a segmentation with versions changed, or a view of somebody else depends on ours.
+    InTheWay
+        Somebody held one of the objects for the whole deadline; nothing was done.
     """
+    return short_attempts()(migrate_once, database, shapes, grants, revision)
+
+
+def migrate_once(database: Database, shapes: Sequence[Shape], grants: Grants, revision: str) -> list[str]:
+    """One attempt, which gives up when it has to wait for somebody's lock."""
     with database.begin() as connection:
         connection.execute(query("lock_timeout"))
         check_ours(connection, database.schemas)

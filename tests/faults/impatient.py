@@ -8,7 +8,7 @@ from segjob.job import forgetting
 from segjob.postgres import patience, publish
 from tests.command import become_command
 
-SECONDS = 1.5
+SECONDS = 2.0
 DEADLINES = ((patience, "LOCK_DEADLINE"), (publish, "ANALYZE_DEADLINE"), (forgetting, "SNAPSHOT_DEADLINE"))
 
 

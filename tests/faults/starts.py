@@ -23,8 +23,9 @@ NEEDED = run_all  # what a command imports when it is called is imported here, o
 
 
 def hold(folder: Path, go_on: Callable[[], None]) -> None:
-    """Stop where the lock is held, the row is written and nothing has begun."""
-    (folder / "held").write_text(str("torch" in sys.modules))
+    """Stop where the lock is held, the row is written and nothing has begun. A second one that comes here fails."""
+    with (folder / "held").open("x") as file:
+        file.write(str("torch" in sys.modules))
     wait_until((folder / "go").exists, seconds=300)
     go_on()
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,11 +19,16 @@ from tests.command import run_segjob
 from tests.faults.impatient import SECONDS, become_impatient
 from tests.faults.onlookers import onlookers
 from tests.faults.three_versions import database_url, published_mall, three_versions
+from tests.waiting import wait_until
 
 __all__ = ["database_url", "published_mall", "three_versions"]  # fixtures
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 CHANGE = "UPDATE public.mall_customer SET annual_income = 137, spending_score = 3 WHERE customer_id <= 20"
+WAITING = """
+SELECT FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = 'segjob' AND wait_event_type = 'Lock'
+"""
 LABELS, MOVES, BOOKS = "segjob.label_mall", "segjob.membership_mall", "segjob.published"
 
 
@@ -50,13 +55,19 @@ def locked(table: str, mode: str = "SHARE") -> str:
 
 
 @contextmanager
-def let_go_after(session: psycopg.Connection, seconds: float) -> Iterator[None]:
-    timer = threading.Timer(seconds, session.rollback)
-    timer.start()
-    try:
+def let_go_later(session: psycopg.Connection, url: str) -> Iterator[None]:
+    """End the session's transaction when the first attempt has come to nothing, and before the last one."""
+
+    def end() -> None:
+        with psycopg.connect(url, autocommit=True) as looking:
+            wait_until(lambda: looking.execute(WAITING).fetchall(), seconds=60)
+        time.sleep(0.8)  # longer than one attempt waits
+        session.rollback()
+
+    with ThreadPoolExecutor(1) as beside:
+        ended = beside.submit(end)
         yield
-    finally:
-        timer.join()
+        ended.result()
 
 
 def one(connection: psycopg.Connection, query: str) -> tuple[Any, ...]:
@@ -164,11 +175,20 @@ def test_who_lets_go_in_time_has_stopped_nobody(
     impatient: Run, database_url: str, connection: psycopg.Connection, command: tuple[str, ...]
 ) -> None:
     connection.execute(CHANGE)
-    with held(database_url, locked(LABELS)) as session, let_go_after(session, 0.9), onlookers(database_url):
+    with held(database_url, locked(LABELS)) as session, let_go_later(session, database_url), onlookers(database_url):
         done = impatient(*command)
     assert done.returncode == 0, done.stderr
     assert last_run(connection)[:2] == (command[0], "succeeded")
     nothing_is_left(connection)
+
+
+def test_migrate_comes_again_too(impatient: Run, database_url: str, tmp_path: Path) -> None:
+    write_configuration(tmp_path, {"mall": MALL, "other": MALL})
+    with held(database_url, locked("segjob.segmentation")):
+        assert impatient("migrate").returncode == 75
+    with held(database_url, locked("segjob.segmentation")) as session, let_go_later(session, database_url):
+        done = impatient("migrate")
+    assert (done.returncode, "segmentation other created" in done.stdout + done.stderr) == (0, True), done.stderr
 
 
 def test_nobody_is_forgotten_while_somebody_locks_the_labels_and_later_they_are(
