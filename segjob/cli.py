@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from segjob import __version__, cli_publishing, cli_retention, console
-from segjob.errors import SegjobError, Stopped, UsageError, unexpected
+from segjob.errors import Interrupted, SegjobError, Stopped, UsageError, unexpected
 from segjob.options import (
     All,
     ConfigOption,
@@ -317,22 +317,23 @@ app.add_typer(cli_publishing.app)
 app.add_typer(cli_retention.app)
 
 
-STOP_SECONDS = 4.0  # from SIGTERM until what is not yet cleared up is left to the next run
+STOP_SECONDS = 4.0  # from a signal until what is not yet cleared up is left to the next run
 
 
 def stop(signum: int, frame: FrameType | None) -> None:
     """Give up whatever goes on, in order; and in time, whatever the server does. Once is enough."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    deadline = Timer(STOP_SECONDS, leave_at_once)
+    for one in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(one, signal.SIG_IGN)
+    stopped = Interrupted("stopped by Ctrl-C") if signum == signal.SIGINT else Stopped("stopped by SIGTERM")
+    deadline = Timer(STOP_SECONDS, leave_at_once, [stopped])
     deadline.daemon = True
     deadline.start()
-    raise Stopped("stopped by SIGTERM")
+    raise stopped
 
 
-def leave_at_once() -> None:
+def leave_at_once(stopped: Stopped) -> None:
     """A server that neither answers nor hangs up can be told nothing; what it was told before, it rolls back."""
-    stopped = Stopped("stopped by SIGTERM, and the server did not answer any more: the next run clears up")
-    tell(stopped)
+    tell(type(stopped)(f"{stopped}, and the server did not answer any more: the next run clears up"))
     sys.stdout.flush()
     os._exit(stopped.exit_code)
 
@@ -340,14 +341,13 @@ def leave_at_once() -> None:
 def main() -> None:
     """The entry point: every error becomes one sentence and the contract's exit code."""
     signal.signal(signal.SIGTERM, stop)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # nobody asked us to ignore it
+        signal.signal(signal.SIGINT, stop)
     console.tell_no_values_of_stray_errors()
     try:
         app()
     except SegjobError as error:
         leave(error)
-    except KeyboardInterrupt:
-        console.say("segjob: interrupted")
-        sys.exit(130)
     except SystemExit as ended:
         if ended.code == UsageError.exit_code and "--json" in sys.argv:
             console.show(console.failure(UsageError("wrong command line; see --help")), True, print)

@@ -4,26 +4,51 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from segjob.errors import SegjobError
+from segjob.errors import SegjobError, TryAgain
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
 def show(document: Any, as_json: bool, print_for_people: Callable[[Any], None]) -> None:
-    """Print a result as one JSON document, or as a person likes to read it."""
-    if as_json:
-        print(to_json(document))
-    else:
-        print_for_people(document)
+    """Print a result as one JSON document, or as a person likes to read it.
+
+    Whoever reads the first lines only, as `head` does, has got what was wanted.
+
+    Raises
+    ------
+    TryAgain
+        It can not be written.
+    """
+    try:
+        if as_json:
+            print(to_json(document))
+        else:
+            print_for_people(document)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        fall_silent()
+    except OSError as error:
+        fall_silent()
+        said = error.strerror or type(error).__name__
+        raise TryAgain(f"the result could not be printed ({said}); what the command was to do is done") from None
+
+
+def fall_silent() -> None:
+    """What is still to be printed goes nowhere, and makes no second error when the process ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def to_json(document: Any) -> str:
@@ -101,14 +126,19 @@ def stray_error(error: BaseException | None) -> None:
 
 
 def say(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)
+    with suppress(OSError):  # where nobody can be told, the exit code still tells
+        print(sentence, file=sys.stderr, flush=True)
 
 
 def console() -> Console:
     """For people; honours NO_COLOR, and does not fold tables where the output is no terminal."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 200, highlight=False, soft_wrap=False)
+    class Printing(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # as whatever else prints; rich would exit with a code of its own
+
+    return Printing(width=None if sys.stdout.isatty() else 200, highlight=False, soft_wrap=False)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -101,6 +101,13 @@ class Stopped(SegjobError):
     code = "stopped"
 
 
+class Interrupted(Stopped):
+    """Somebody pressed Ctrl-C."""
+
+    exit_code = 130
+    code = "interrupted"
+
+
 def unexpected(error: Exception) -> SegjobError:
     """What an error means that nobody raised on purpose: memory that was refused, else a bug.
 

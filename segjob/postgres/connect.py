@@ -49,6 +49,11 @@ SET tcp_keepalives_count = 3;
 SET client_encoding = 'UTF8';
 SET intervalstyle = 'postgres';
 SET datestyle = 'ISO, MDY';
+SET extra_float_digits = 1;
+SET quote_all_identifiers = off;
+SET standard_conforming_strings = on;
+SET transform_null_equals = off;
+SET array_nulls = on;
 """
 
 

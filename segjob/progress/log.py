@@ -9,6 +9,7 @@ import json
 import re
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from threading import Lock
 
@@ -51,7 +52,7 @@ class Log:
         pairs = (f"{name}={quoted(value)}" for name, value in known.items())
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         line = f"{now} [{level}] {event}  {' '.join(pairs)}\n"
-        with self._lock:
+        with self._lock, suppress(OSError):  # a full disk under the log is no reason to give up the work
             sys.stderr.write(line)
             sys.stderr.flush()
 

@@ -230,6 +230,8 @@ class AnySequence(RuleBasedStateMachine):
         possible += [rewrites] if codes and codes[-1] in RETRYABLE else []
         allowed = (one for inner in possible for one in interleaved(self.shop, make, partial(made, inner)))
         self.settle(self.unless_read(allowed), excuses, exit_code)
+        if codes and source is not None:
+            self.shop.source = dict(source)
 
     @precondition(lambda self: self.reader is None)
     @rule()
