@@ -81,6 +81,8 @@ def settled(measure: Callable[[], int]) -> int:
 
 
 def test_a_slow_caller_makes_the_server_wait(shop, connection, wire, monkeypatch):
+    if not connection.info.host.startswith("/"):
+        pytest.skip("on the way to another machine or a container, the kernels hold more than the whole table")
     monkeypatch.setattr(replies, "BUFFER_BYTES", 2**16)
     wanted = plan(shop)
     with hold(shop, wanted) as snapshot, closing(read_bulk(shop, snapshot, wanted, 2)) as batches:
