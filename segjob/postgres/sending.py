@@ -22,7 +22,7 @@ from typing import Any
 import psycopg
 from psycopg.copy import LibpqWriter
 
-from segjob.errors import DatabaseUnavailable, InternalError
+from segjob.errors import DatabaseUnavailable, DataError
 from segjob.postgres.connect import Database, translated
 from segjob.postgres.encoding import HEADER, TRAILER, Column, RowEncoder
 from segjob.postgres.queries import driver_query, quote
@@ -110,7 +110,7 @@ def send(
 
     Raises
     ------
-    InternalError
+    DataError
         The server counted other than `n_expected` rows.
     SegjobError
         What became of the first stream that failed.
@@ -150,7 +150,10 @@ def explained(error: BaseException) -> BaseException:
 
 def check_count(n_rows: int, n_expected: int) -> None:
     if n_rows != n_expected:
-        raise InternalError(f"{n_expected} customers were read and {n_rows} written; nothing was published")
+        raise DataError(
+            f"{n_expected} customers were read and {n_rows} written; nothing was published: look for a trigger "
+            "or a rule that drops rows"
+        )
 
 
 # One stream

@@ -114,7 +114,7 @@ def fill_part(
 
     Raises
     ------
-    InternalError
+    DataError
         The server took fewer rows than were read.
     """
     rows = chain(

@@ -12,7 +12,7 @@ import psycopg
 import pyarrow as pa
 import pytest
 
-from segjob.errors import DatabaseUnavailable, DataError, InternalError, SegjobError, Stopped
+from segjob.errors import DatabaseUnavailable, DataError, SegjobError, Stopped
 from segjob.postgres import sending, write
 from segjob.postgres.connect import Database
 from segjob.postgres.write import Part, completing, drop_orphans, fill_part, new_part
@@ -46,7 +46,7 @@ def chain_of(error: BaseException | None) -> Iterator[BaseException]:
 @pytest.mark.parametrize("n_expected", [4999, 5001])
 def test_another_number_of_rows_than_expected_is_noticed(database, connection, part, monkeypatch, n_expected):
     monkeypatch.setattr(write, "STREAM_ROWS", CHUNK)
-    with pytest.raises(InternalError, match=f"{n_expected} customers were read and 5000 written"):
+    with pytest.raises(DataError, match=f"{n_expected} customers were read and 5000 written"):
         load_part(database, part, chunks(5000), [], n_expected, 3)
     assert leftovers(connection) == []
 
@@ -54,7 +54,7 @@ def test_another_number_of_rows_than_expected_is_noticed(database, connection, p
 def test_nothing_is_committed_before_the_count_is_right(database, connection, part, monkeypatch):
     monkeypatch.setattr(write, "STREAM_ROWS", CHUNK)
     with new_part(database, part):
-        with pytest.raises(InternalError):
+        with pytest.raises(DataError):
             fill_part(database, part, chunks(5000), [], 5001, 3)
         assert stored(connection, part) == []
 

@@ -283,6 +283,28 @@ def test_32_an_export_that_can_not_be_written(published: Mall, out: str) -> None
     published.refused(78, out, row=None, command=("export", "mall", "--out", out))
 
 
+DROPS_ROWS = """
+CREATE FUNCTION public.drop_some() RETURNS trigger LANGUAGE plpgsql AS
+'BEGIN IF NEW.customer_id IN (7, 77) THEN RETURN NULL; END IF; RETURN NEW; END';
+CREATE FUNCTION public.meddle() RETURNS event_trigger LANGUAGE plpgsql AS $$
+DECLARE made text;
+BEGIN
+    FOR made IN SELECT object_identity FROM pg_catalog.pg_event_trigger_ddl_commands() WHERE object_type = 'table' LOOP
+        EXECUTE 'CREATE TRIGGER meddling BEFORE INSERT ON ' || made
+            || ' FOR EACH ROW EXECUTE FUNCTION public.drop_some()';
+    END LOOP;
+END $$;
+CREATE EVENT TRIGGER meddling ON ddl_command_end WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION public.meddle();
+"""
+
+
+def test_fewer_rows_written_than_read(published: Mall) -> None:
+    published.execute(DROPS_ROWS)
+    published.refused(65, "200 customers were read and 198 written", "nothing was published", row="failed")
+    published.execute("DROP EVENT TRIGGER meddling")
+    assert published.succeed("run", "mall")["n_customers"] == 200
+
+
 def test_a_missing_source(published: Mall) -> None:
     published.execute("ALTER TABLE public.mall_customer RENAME TO mall_customers")
     published.refused(78, "source public.mall_customer", "no such relation", "mall_customers", row=None)
