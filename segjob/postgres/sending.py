@@ -162,8 +162,13 @@ def check_count(n_rows: int, n_expected: int) -> None:
 def open_writer(database: Database) -> psycopg.Connection:
     """A session that no idle timeout ends while it waits for the others."""
     session = database.open()
-    session.execute(driver_query("no_timeouts"))
-    session.commit()
+    try:
+        with translated():
+            session.execute(driver_query("no_timeouts"))
+            session.commit()
+    except BaseException:
+        session.close()
+        raise
     return session
 
 
