@@ -6,10 +6,8 @@ them; what somebody else does meanwhile happens between two of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from copy import deepcopy
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import combinations
 from typing import Any, TypeAlias
 
 Labels: TypeAlias = dict[int, int | None]  # of each customer the corner, None for who lacks a value
@@ -36,6 +34,7 @@ class Version:
     gated: bool
     n_customers: int
     labels: Labels | None
+    n_published_before: int = 0
     refused: bool = False
 
 
@@ -50,12 +49,21 @@ class Publication:
 
 @dataclass
 class Shop:
-    """The source and all that is stored of it. `touched` are customers whom `score` labelled while a fit is at work."""
+    """The source and all that is stored of it.
+
+    Attributes
+    ----------
+    touched : customers whom `score` labelled while a fit is at work
+    unfinished : versions that nobody published and whose run is known not to have ended well
+    hanging : those whose run has not ended, or died and was not missed yet
+    """
 
     source: Labels
     versions: dict[int, Version] = field(default_factory=dict)
     log: list[Publication] = field(default_factory=list)
     touched: set[int] = field(default_factory=set)
+    unfinished: set[int] = field(default_factory=set)
+    hanging: set[int] = field(default_factory=set)
 
     @property
     def pointer(self) -> int | None:
@@ -91,7 +99,15 @@ class Shop:
     def surplus(self) -> list[int]:
         """Versions that are to lose their labels, the oldest first."""
         newest = sorted((number for number, one in self.versions.items() if one.status != "pruned"), reverse=True)
-        return [one for one in reversed(newest[KEEP_VERSIONS:]) if one not in (self.pointer, self.before())]
+        shown = {one for one in (self.pointer, self.before()) if one}
+        kept = [one for one in newest if one not in self.unfinished or one > max(shown, default=0)][:KEEP_VERSIONS]
+        return [one for one in reversed(newest) if one not in {*shown, *kept}]
+
+    def is_overtaken(self, number: int) -> bool:
+        """Whether a run left it unfinished, and what it can not know was published since it read the source."""
+        version = self.versions[number]
+        since = {one.version_id for one in self.log[version.n_published_before :] if one.kind != "score"}
+        return number in self.unfinished and any(one > (version.parent or 0) for one in since - {number})
 
 
 @dataclass(frozen=True)
@@ -109,16 +125,6 @@ class Step:
 Steps: TypeAlias = list[Step]
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """A shop, what is seen of it on the way, and the exit code of who left it; None if it came no further."""
-
-    shop: Shop
-    exit_code: int | None
-    seen: tuple[Labels, ...]
-    lasting: bool = False
-
-
 def labelled(labels: Labels) -> Labels:
     return {customer: site for customer, site in labels.items() if site is not None}
 
@@ -134,6 +140,7 @@ class Fit:
         self.snapshot: Labels = {}
         self.parent: int | None = None
         self.number = 0
+        self.n_published_before = 0
 
     def steps(self) -> Steps:
         taken = [self.begin, self.read, self.align, self.store, self.catch_up, self.judge, self.conclude]
@@ -144,9 +151,12 @@ class Fit:
 
     def begin(self, shop: Shop) -> None:
         shop.touched.clear()
+        shop.unfinished |= shop.hanging
+        shop.hanging.clear()
 
     def read(self, shop: Shop) -> None:
         self.snapshot = dict(shop.source)
+        self.n_published_before = len(shop.log)
 
     def align(self, shop: Shop) -> None:
         self.parent = shop.pointer
@@ -154,7 +164,9 @@ class Fit:
     def store(self, shop: Shop) -> None:
         self.number = max(shop.versions, default=0) + 1
         n_customers = len(labelled(self.snapshot))
-        shop.versions[self.number] = Version(self.parent, "staged", False, n_customers, self.snapshot)
+        born = self.n_published_before
+        shop.versions[self.number] = Version(self.parent, "staged", False, n_customers, self.snapshot, born)
+        shop.hanging.add(self.number)
 
     def catch_up(self, shop: Shop) -> None:
         if self.publish and shop.pointer != self.parent:
@@ -173,6 +185,7 @@ class Fit:
             version.refused = abs(version.n_customers - published) / published >= MAX_VOLUME_CHANGE
 
     def conclude(self, shop: Shop) -> None:
+        shop.hanging.discard(self.number)
         if shop.versions[self.number].refused:
             shop.versions[self.number].status = "rejected"
             raise Refused(3)
@@ -241,6 +254,8 @@ class Republish:
         version = shop.versions[number]
         if version.labels is None:
             raise Refused(65)
+        if shop.is_overtaken(number):
+            raise Refused(65)
         if not self.force and (version.status == "rejected" or version.refused or not version.gated):
             raise Refused(3)
         move_pointer(shop, self.kind, number)
@@ -301,88 +316,17 @@ def prunes(wanted: Callable[[Shop], bool] | None = None) -> Steps:
 
         return one
 
-    return [Step(choose, optional=True), *(Step(drop(place), optional=True) for place in range(3))]
+    return [Step(choose, optional=True), *(Step(drop(place), optional=True) for place in range(4))]
 
 
 def move_pointer(shop: Shop, kind: str, number: int) -> None:
     if shop.pointer:
         shop.versions[shop.pointer].status = "superseded"
     shop.versions[number].status = "published"
+    shop.unfinished.discard(number)
+    shop.hanging.discard(number)
     shop.log.append(Publication(kind, number, dict(shop.versions[number].labels or {})))
 
 
 def differs(before: Labels, after: Labels, customer: int) -> bool:
     return (customer in before, before.get(customer)) != (customer in after, after.get(customer))
-
-
-# What may come of a command
-
-
-def undisturbed(shop: Shop, make: Callable[[], Command], hindered: bool) -> Iterator[Outcome]:
-    """What a command comes to; where it is hindered, what is optional may be left out."""
-    for left_out in subsets(make().steps()) if hindered else (frozenset[int](),):
-        yield take(shop, make().steps(), left_out)
-
-
-def disturbed(shop: Shop, make: Callable[[], Command]) -> Iterator[Outcome]:
-    """What is there when it came no further than to some step."""
-    n_steps = len(make().steps())
-    for n_taken in range(n_steps, -1, -1):
-        rest = frozenset(range(n_taken, n_steps))
-        for left_out in subsets(make().steps()[:n_taken]):
-            yield take(shop, make().steps(), left_out | rest)
-
-
-def interleaved(shop: Shop, outer: Callable[[], Command], inner: Callable[[], Sequence[Command]]) -> Iterator[Outcome]:
-    """What it comes to when others do something in the middle of a command, all of it between two of its steps."""
-    n_steps = len(outer().steps())
-    for left_out in subsets([*outer().steps(), *all_steps(inner())]):
-        for place in range(n_steps, -1, -1):
-            steps, others = outer().steps(), all_steps(inner())
-            kept = [one for number, one in enumerate(steps) if number not in left_out]
-            n_before = sum(number not in left_out for number in range(place))
-            meanwhile = [one for number, one in enumerate(others, n_steps) if number not in left_out]
-            yield take(shop, [*kept[:n_before], *meanwhile, *kept[n_before:]], frozenset())
-
-
-def subsets(steps: Steps) -> Iterator[frozenset[int]]:
-    """Of those that are optional, the smaller first."""
-    optional = [number for number, step in enumerate(steps) if step.optional]
-    for size in range(len(optional) + 1):
-        yield from map(frozenset, combinations(optional, size))
-
-
-def all_steps(commands: Sequence[Command]) -> Steps:
-    return [step for command in commands for step in by_somebody_else(command)]
-
-
-def by_somebody_else(command: Command) -> Steps:
-    """Whose being refused ends nothing but what they are at themselves."""
-    refused: list[Refused] = []
-
-    def unless_refused(take_step: Callable[[Shop], None]) -> Callable[[Shop], None]:
-        def one(shop: Shop) -> None:
-            try:
-                if not refused:
-                    take_step(shop)
-            except Refused as refusal:
-                refused.append(refusal)
-
-        return one
-
-    return [Step(unless_refused(step.take), step.optional) for step in command.steps()]
-
-
-def take(shop: Shop, steps: Steps, left_out: frozenset[int]) -> Outcome:
-    """Take the steps on a copy, until one refuses; only who leaves out nothing but what is optional is done."""
-    shop = deepcopy(shop)
-    seen = [shop.visible]
-    try:
-        for number, step in enumerate(steps):
-            if number not in left_out:
-                step.take(shop)
-                seen.append(shop.visible)
-    except Refused as refused:
-        return Outcome(shop, refused.exit_code, tuple(seen))
-    done = all(steps[number].optional for number in left_out)
-    return Outcome(shop, 0 if done else None, tuple(seen), any(step.lasting for step in steps))

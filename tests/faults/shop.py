@@ -56,6 +56,10 @@ SELECT c.relname, c.relispartition FROM pg_class c
 WHERE c.relnamespace = 'segjob'::regnamespace AND c.relkind IN ('r', 'p') AND c.relname ~ '^(label|membership)_shop'
 ORDER BY 1
 """
+OF_RUNS = """
+SELECT v.version_id FROM segjob.version v JOIN segjob.run r USING (run_id)
+WHERE v.published_at IS NULL AND r.status = ANY (%s)
+"""
 TWO_POINTERS = """
 SELECT v.version_id FROM segjob.version v LEFT JOIN segjob.published p USING (segmentation, version_id)
 WHERE (v.status = 'published') <> (p.version_id IS NOT NULL)
@@ -183,6 +187,10 @@ class Actual:
         log = self.rows("SELECT kind, version_id, published_at FROM segjob.publication ORDER BY publication")
         as_of = "SELECT id, segment_id FROM segments.shop_as_of(%s)"
         return versions, [(kind, number, in_corners(self.rows(as_of, when))) for kind, number, when in log]
+
+    def of_runs(self, *statuses: str) -> set[int]:
+        """Versions that nobody published and whose run is said to be so."""
+        return {number for (number,) in self.rows(OF_RUNS, [*statuses])}
 
     def labels(self, number: int) -> Labels:
         return in_corners(self.rows(f'SELECT id, segment_id FROM segjob."label_shop${number}"'))

@@ -29,18 +29,15 @@ from tests.faults.expected_shop import (
     Fit,
     Forget,
     Labels,
-    Outcome,
     Prune,
     Republish,
     Rewrite,
     Score,
     Shop,
     Stored,
-    disturbed,
-    interleaved,
-    undisturbed,
 )
 from tests.faults.interruptions import Interruption, Interruptions
+from tests.faults.outcomes import Outcome, disturbed, interleaved, undisturbed
 from tests.faults.server import MortalServer
 from tests.faults.shop import FAITHFUL, Actual, customers, prepare, settings_of
 from tests.waiting import wait_until
@@ -293,6 +290,8 @@ class AnySequence(RuleBasedStateMachine):
             told = exit_code in (None, one.exit_code) or (one.exit_code is None and exit_code in excuses)
             if told and all(seen in one.seen for seen in self.seen):
                 self.shop, self.as_expected = one.shop, True
+                self.shop.unfinished = self.actual.of_runs("failed", "stopped", "lost")
+                self.shop.hanging = self.actual.of_runs("running")
                 return
             nearly.append(f"exit code {one.exit_code}, seen {[*map(brief, one.seen)]}")
         was = f"before: {in_brief(self.shop.stored)}, now: {in_brief(stored)}"
