@@ -6,13 +6,13 @@ import time
 from statistics import median
 
 from benchmarks.server import Server, spent
-from segjob.postgres.connect import Database
-from segjob.postgres.history import keep_moves
+from segjob.postgres.connecting.connect import Database
 from segjob.postgres.migrate import Grants, migrate
-from segjob.postgres.moves import Moves, drop_moves, write_moves
+from segjob.postgres.publishing.history import keep_moves
+from segjob.postgres.publishing.moves import Moves, drop_moves, write_moves
 from segjob.postgres.queries import Names
 from segjob.postgres.shapes import Shape
-from segjob.postgres.write import Part
+from segjob.postgres.writing.write import Part
 from segjob.records.source import FeatureColumn, KeyColumn
 
 KEYS = (KeyColumn("customer_id", "bigint", "integer"),)

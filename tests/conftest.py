@@ -12,7 +12,7 @@ import hypothesis
 import psycopg
 import pytest
 
-from segjob.postgres.connect import Database
+from segjob.postgres.connecting.connect import Database
 from tests import servers
 from tests.command import run_segjob
 

@@ -16,12 +16,12 @@ from segjob.commands.database import open_database
 from segjob.config import Settings
 from segjob.errors import ConfigurationError, DataError, SegjobError
 from segjob.job.source import plan_source, shape_of
-from segjob.postgres.connect import Database, driver_of
-from segjob.postgres.expected import expect
+from segjob.postgres.connecting.connect import Database, driver_of
 from segjob.postgres.privileges import check_privileges
 from segjob.postgres.queries import Names
+from segjob.postgres.reading.expected import expect
+from segjob.postgres.reading.standby import cancels_after, replay_of
 from segjob.postgres.shapes import check_up_to_date
-from segjob.postgres.standby import cancels_after, replay_of
 
 
 @dataclass

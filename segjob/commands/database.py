@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from segjob.errors import ConfigurationError
-from segjob.postgres.connect import Database, Schemas, deadline_of
+from segjob.postgres.connecting.connect import Database, Schemas, deadline_of
 from segjob.postgres.listing import Session, is_migrated
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from segjob.commands.run import Wanted, print_result, run_all
 from segjob.config import Settings, load
 from segjob.config.fields import EMBEDDED
 from segjob.errors import ConfigurationError
-from segjob.postgres.connect import Database
+from segjob.postgres.connecting.connect import Database
 from segjob.postgres.queries import query
 from segjob.shipped import sql_dir
 from segjob.shop import create_shop

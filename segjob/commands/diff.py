@@ -9,13 +9,13 @@ from segjob import console
 from segjob.commands.database import opened
 from segjob.config import Settings
 from segjob.errors import DataError
-from segjob.postgres.moves import compare
-from segjob.postgres.publications import Candidate, candidate
+from segjob.postgres.publishing.moves import compare
+from segjob.postgres.publishing.publications import Candidate, candidate
+from segjob.postgres.publishing.transitions import load_transitions
+from segjob.postgres.publishing.versions import load_segments
 from segjob.postgres.queries import Names
 from segjob.postgres.shapes import stored_keys
-from segjob.postgres.transitions import load_transitions
-from segjob.postgres.versions import load_segments
-from segjob.postgres.write import Part, part_state
+from segjob.postgres.writing.write import Part, part_state
 from segjob.records.comparison import Comparison, Transition
 from segjob.records.version import Segment
 

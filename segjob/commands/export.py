@@ -15,11 +15,11 @@ import pyarrow.parquet
 from segjob.commands.database import opened
 from segjob.config import Settings
 from segjob.errors import ConfigurationError, DataError, UsageError
-from segjob.postgres.export import read_labels
+from segjob.postgres.publishing.versions import load_version
 from segjob.postgres.queries import Names
+from segjob.postgres.reading.export import read_labels
 from segjob.postgres.shapes import stored_keys
-from segjob.postgres.versions import load_version
-from segjob.postgres.write import Part
+from segjob.postgres.writing.write import Part
 
 WRITERS = {".csv": pyarrow.csv.CSVWriter, ".parquet": pyarrow.parquet.ParquetWriter}
 

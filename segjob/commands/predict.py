@@ -14,7 +14,7 @@ from segjob.clustering.features import by_feature, grid_matrix, specs_of, split_
 from segjob.commands.database import opened
 from segjob.config import Settings
 from segjob.errors import ConfigurationError, DataError, UsageError
-from segjob.postgres.versions import load_version
+from segjob.postgres.publishing.versions import load_version
 from segjob.records.model import Labels, Model, ModelColumn
 from segjob.records.population import Chunk
 from segjob.records.version import Version

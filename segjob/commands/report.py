@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from segjob.commands.database import opened
 from segjob.config import Settings
-from segjob.postgres.candidates import load_candidates
+from segjob.postgres.publishing.candidates import load_candidates
+from segjob.postgres.publishing.transitions import load_transitions
+from segjob.postgres.publishing.versions import load_segments, load_version
 from segjob.postgres.queries import query
-from segjob.postgres.transitions import load_transitions
-from segjob.postgres.versions import load_segments, load_version
 from segjob.records.version import Version
 from segjob.report.moved import Flow
 from segjob.report.page import render, write

@@ -8,11 +8,11 @@ from segjob.clustering.model_features import answers_for
 from segjob.job.recording import Record
 from segjob.job.relabelling import Asked, labelled, read_asked
 from segjob.job.task import Task
-from segjob.postgres.columns import ReadPlan
-from segjob.postgres.partial import only_these, only_those_in
-from segjob.postgres.scoring import Scored, apply_to_staged, has_touched, touched_keys
-from segjob.postgres.versions import load_version
-from segjob.postgres.write import Part
+from segjob.postgres.publishing.scoring import Scored, apply_to_staged, has_touched, touched_keys
+from segjob.postgres.publishing.versions import load_version
+from segjob.postgres.reading.columns import ReadPlan
+from segjob.postgres.reading.partial import only_these, only_those_in
+from segjob.postgres.writing.write import Part
 from segjob.records.model import Model
 from segjob.records.version import Version
 

@@ -10,11 +10,11 @@ from segjob.job.customers import Customers
 from segjob.job.recording import Record, recorded
 from segjob.job.run import load_torch, read, started
 from segjob.job.task import Order, Task, open_task
-from segjob.postgres.candidates import store_candidates
-from segjob.postgres.connect import Database
+from segjob.postgres.connecting.connect import Database
 from segjob.postgres.locks import Lock, fenced, hold_lock
+from segjob.postgres.publishing.candidates import store_candidates
+from segjob.postgres.publishing.versions import published_model
 from segjob.postgres.runs import ending_run, finish_run
-from segjob.postgres.versions import published_model
 from segjob.progress import Progress
 from segjob.records.model import Model
 

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from segjob.errors import if_possible
-from segjob.postgres.connect import Database
-from segjob.postgres.history import keep_moves, keep_nothing
-from segjob.postgres.moves import Moves, drop_moves, write_moves
-from segjob.postgres.publish import pointer_of
-from segjob.postgres.write import Part, part_state
+from segjob.postgres.connecting.connect import Database
+from segjob.postgres.publishing.history import keep_moves, keep_nothing
+from segjob.postgres.publishing.moves import Moves, drop_moves, write_moves
+from segjob.postgres.publishing.publish import pointer_of
+from segjob.postgres.writing.write import Part, part_state
 from segjob.records.comparison import Comparison
 
 DROP_SECONDS = 1.0  # until a server that is gone is left to the next comparison

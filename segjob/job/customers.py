@@ -22,10 +22,10 @@ from segjob.engine.room import check_room, spool_row_bytes
 from segjob.engine.spool import Spool, chunk_rows_of
 from segjob.errors import DatabaseUnavailable, DataError, NoRoom, TryAgain
 from segjob.job.task import Task
-from segjob.postgres.columns import ReadPlan
-from segjob.postgres.expected import Expected
-from segjob.postgres.read import read_bulk
-from segjob.postgres.snapshot import Snapshot, hold
+from segjob.postgres.reading.columns import ReadPlan
+from segjob.postgres.reading.expected import Expected
+from segjob.postgres.reading.read import read_bulk
+from segjob.postgres.reading.snapshot import Snapshot, hold
 from segjob.progress import Phase
 from segjob.records.population import Chunk
 from segjob.records.source import FeatureSpec

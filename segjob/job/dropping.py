@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from segjob.errors import UsageError
-from segjob.postgres.connect import Database
+from segjob.postgres.connecting.connect import Database
 from segjob.postgres.locks import hold_locks
 from segjob.postgres.queries import Names
-from segjob.postgres.removal import contents, remove_segmentation
+from segjob.postgres.removing.removal import contents, remove_segmentation
 from segjob.postgres.shapes import check_up_to_date
 from segjob.postgres.tables import segmentation
 from segjob.spelling import nearest

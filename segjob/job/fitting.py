@@ -16,7 +16,7 @@ from segjob.job.customers import Customers
 from segjob.job.matching import Matched, match_segments
 from segjob.job.prepared import Prepared
 from segjob.job.task import Task
-from segjob.postgres.versions import load_parent, next_segment_id
+from segjob.postgres.publishing.versions import load_parent, next_segment_id
 from segjob.records.model import Model
 
 

@@ -14,16 +14,16 @@ from sqlalchemy import Connection
 from segjob.clustering.sample import key_hashes
 from segjob.errors import InternalError, UsageError
 from segjob.job.recording import Started, recorded
-from segjob.postgres.connect import Database
-from segjob.postgres.erasure import Erased, Forgotten, count_left, erase
+from segjob.postgres.connecting.connect import Database
 from segjob.postgres.locks import hold_locks
 from segjob.postgres.patience import patiently
+from segjob.postgres.publishing.scoring import drop_scratch
 from segjob.postgres.queries import Names, execute, query
+from segjob.postgres.removing.erasure import Erased, Forgotten, count_left, erase
+from segjob.postgres.removing.scrubbing import SNAPSHOT_DEADLINE, scrub, wait_for_older_snapshots
 from segjob.postgres.runs import ending_run, finish_run
-from segjob.postgres.scoring import drop_scratch
-from segjob.postgres.scrubbing import SNAPSHOT_DEADLINE, scrub, wait_for_older_snapshots
 from segjob.postgres.shapes import check_up_to_date, stored_keys
-from segjob.postgres.write import drop_orphans
+from segjob.postgres.writing.write import drop_orphans
 from segjob.progress import Progress
 from segjob.records.source import KeyColumn
 

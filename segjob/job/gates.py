@@ -10,7 +10,7 @@ from segjob.records.version import GateResult, Verdict, Version
 
 if TYPE_CHECKING:
     from segjob.config.segmentation import Gate, Gates
-    from segjob.postgres.gates import Basis
+    from segjob.postgres.publishing.gates import Basis
 
 LEAST = ("min_customers", "min_silhouette", "min_segment_share")
 """Gates that refuse under their bound; the others refuse from it on."""

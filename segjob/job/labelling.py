@@ -17,7 +17,7 @@ from segjob.job.fitting import Fitted
 from segjob.job.matching import Carried
 from segjob.job.task import Task
 from segjob.job.version import Counted
-from segjob.postgres.write import Part, fill_part
+from segjob.postgres.writing.write import Part, fill_part
 from segjob.progress import Phase
 from segjob.records.model import Labels
 from segjob.records.population import Chunk

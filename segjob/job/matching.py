@@ -20,9 +20,9 @@ from segjob.engine.spool import Spool
 from segjob.job.customers import Customers
 from segjob.job.prepared import Prepared
 from segjob.job.task import Task
-from segjob.postgres.labels import read_segment_ids
-from segjob.postgres.versions import Parent
-from segjob.postgres.write import Part
+from segjob.postgres.publishing.versions import Parent
+from segjob.postgres.reading.labels import read_segment_ids
+from segjob.postgres.writing.write import Part
 from segjob.records.population import Chunk
 
 CARRIED = "carried"

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from segjob.errors import DatabaseUnavailable, NotPermitted, TryAgain
 from segjob.job.recording import Record, Started, recorded, warn_late
-from segjob.postgres.connect import Database
+from segjob.postgres.connecting.connect import Database
 from segjob.postgres.locks import hold_lock
 from segjob.postgres.queries import Names
-from segjob.postgres.retention import Pruned, prune
+from segjob.postgres.removing.retention import Pruned, prune
 from segjob.postgres.runs import ending_run, finish_run
 from segjob.postgres.shapes import check_up_to_date
 from segjob.progress import Progress

@@ -12,14 +12,14 @@ from segjob.job.comparing import Compared, compared
 from segjob.job.gates import evaluate, measure, refusals, refused, warnings
 from segjob.job.recording import Record, warn_late
 from segjob.job.task import Task
-from segjob.postgres.connect import Database
-from segjob.postgres.gates import basis_of, reject, store_gates
+from segjob.postgres.connecting.connect import Database
 from segjob.postgres.locks import Lock, hold_lock
-from segjob.postgres.publish import Move, analyze_labels, attach, overtaken, pointer_of, publish
+from segjob.postgres.publishing.gates import basis_of, reject, store_gates
+from segjob.postgres.publishing.publish import Move, analyze_labels, attach, overtaken, pointer_of, publish
+from segjob.postgres.publishing.transitions import store_transitions
 from segjob.postgres.queries import Names
 from segjob.postgres.runs import ending_run, finish_run
-from segjob.postgres.transitions import store_transitions
-from segjob.postgres.write import Part
+from segjob.postgres.writing.write import Part
 from segjob.records.comparison import Comparison
 from segjob.records.version import Version
 

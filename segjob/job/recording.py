@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from segjob.errors import DatabaseUnavailable, GateRefused, SegjobError, Stopped, TryAgain, unexpected
-from segjob.postgres.connect import Database
+from segjob.postgres.connecting.connect import Database
 from segjob.postgres.runs import add_warnings, finish_run, start_run
 from segjob.progress import Progress
 

@@ -12,9 +12,9 @@ import pyarrow as pa
 from segjob.errors import DataError
 from segjob.job.customers import Spooled, empty_sentence, read_rows
 from segjob.job.task import Task
-from segjob.postgres.columns import ReadPlan
-from segjob.postgres.scoring import Scored, scored_table
-from segjob.postgres.write import completing, fill_keys, fill_part
+from segjob.postgres.publishing.scoring import Scored, scored_table
+from segjob.postgres.reading.columns import ReadPlan
+from segjob.postgres.writing.write import completing, fill_keys, fill_part
 from segjob.progress import Phase
 from segjob.records.model import Labels, Model
 from segjob.records.population import Chunk

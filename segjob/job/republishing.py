@@ -14,15 +14,15 @@ from segjob.job.pruning import prune_after
 from segjob.job.publishing import analyze
 from segjob.job.recording import Record, Started, recorded, warn_late
 from segjob.job.scoring import score
-from segjob.postgres.connect import Database
-from segjob.postgres.gates import load_gates
+from segjob.postgres.connecting.connect import Database
 from segjob.postgres.locks import Lock, fenced, hold_lock
-from segjob.postgres.publications import Candidate, candidate, is_overtaken, version_before
-from segjob.postgres.publish import Move, Pointer, attach, overtaken, pointer_of, publish
+from segjob.postgres.publishing.gates import load_gates
+from segjob.postgres.publishing.publications import Candidate, candidate, is_overtaken, version_before
+from segjob.postgres.publishing.publish import Move, Pointer, attach, overtaken, pointer_of, publish
 from segjob.postgres.queries import Names
 from segjob.postgres.runs import ending_run, finish_run
 from segjob.postgres.shapes import check_up_to_date, stored_keys
-from segjob.postgres.write import Part, part_state
+from segjob.postgres.writing.write import Part, part_state
 from segjob.progress import Progress
 
 if TYPE_CHECKING:

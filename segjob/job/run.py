@@ -20,14 +20,14 @@ from segjob.job.publishing import conclude
 from segjob.job.recording import Record, Started, recorded
 from segjob.job.source import watermark_column
 from segjob.job.task import Order, Task, open_task
-from segjob.postgres.candidates import store_candidates
-from segjob.postgres.connect import Database
-from segjob.postgres.gates import basis_of
+from segjob.postgres.connecting.connect import Database
 from segjob.postgres.locks import Lock, fenced, fit_lock
 from segjob.postgres.privileges import check_privileges
-from segjob.postgres.scoring import forget_touched
-from segjob.postgres.versions import load_published, next_version, store_model, store_version
-from segjob.postgres.write import Part, completing, drop_orphans, new_part
+from segjob.postgres.publishing.candidates import store_candidates
+from segjob.postgres.publishing.gates import basis_of
+from segjob.postgres.publishing.scoring import forget_touched
+from segjob.postgres.publishing.versions import load_published, next_version, store_model, store_version
+from segjob.postgres.writing.write import Part, completing, drop_orphans, new_part
 from segjob.progress import Progress
 from segjob.records.version import Version
 

@@ -16,14 +16,13 @@ from segjob.job.relabelling import Asked, labelled, listed, read_asked, refuse_n
 from segjob.job.run import load_torch, started
 from segjob.job.source import watermark_column
 from segjob.job.task import Order, Task, open_task
-from segjob.postgres.connect import Database
-from segjob.postgres.history import keep_moves
+from segjob.postgres.connecting.connect import Database
 from segjob.postgres.locks import Lock, fenced, hold_lock
-from segjob.postgres.moves import Moves, drop_left_moves, drop_moves
-from segjob.postgres.partial import Watermark
 from segjob.postgres.privileges import check_privileges
-from segjob.postgres.publish import Pointer, pointer_of
-from segjob.postgres.scoring import (
+from segjob.postgres.publishing.history import keep_moves
+from segjob.postgres.publishing.moves import Moves, drop_left_moves, drop_moves
+from segjob.postgres.publishing.publish import Pointer, pointer_of
+from segjob.postgres.publishing.scoring import (
     DROP_SECONDS,
     Changes,
     Occupied,
@@ -38,7 +37,8 @@ from segjob.postgres.scoring import (
     outdated,
     write_moves_of_changes,
 )
-from segjob.postgres.versions import load_version
+from segjob.postgres.publishing.versions import load_version
+from segjob.postgres.reading.partial import Watermark
 from segjob.progress import Progress
 from segjob.records.version import Version
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
-from segjob.postgres.columns import ReadPlan, plan_read
-from segjob.postgres.partial import Watermark, watermark_of
+from segjob.postgres.reading.columns import ReadPlan, plan_read
+from segjob.postgres.reading.partial import Watermark, watermark_of
+from segjob.postgres.reading.source import describe
 from segjob.postgres.shapes import Shape
-from segjob.postgres.source import describe
 
 if TYPE_CHECKING:
     from segjob.config.segmentation import Segmentation

@@ -13,9 +13,9 @@ from segjob.config.segmentation import Segmentation
 from segjob.config.threads import threads
 from segjob.engine.spool import Budget
 from segjob.job.source import plan_source, shape_of
-from segjob.postgres.columns import ReadPlan
-from segjob.postgres.connect import Database
+from segjob.postgres.connecting.connect import Database
 from segjob.postgres.queries import Names
+from segjob.postgres.reading.columns import ReadPlan
 from segjob.postgres.shapes import check_up_to_date
 from segjob.progress import Progress
 

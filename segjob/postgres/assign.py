@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, literal_column
 
 from segjob.errors import ConfigurationError
-from segjob.postgres.columns import as_sql
-from segjob.postgres.expressions import feature_expression
 from segjob.postgres.queries import Names, literal, query, quote, sql
+from segjob.postgres.reading.columns import as_sql
+from segjob.postgres.reading.expressions import feature_expression
 from segjob.records.source import FeatureColumn, FeatureFamily
 
 MOST_PARAMETERS = 100  # of a function in Postgres

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 
 from segjob.errors import DataError
-from segjob.postgres.connect import Schemas
+from segjob.postgres.connecting.connect import Schemas
 from segjob.postgres.queries import driver_query, quote
 
 Session = psycopg.Cursor[dict[str, Any]]

@@ -16,11 +16,11 @@ from sqlalchemy import Connection, select, text
 from segjob.errors import ConfigurationError, NotPermitted
 from segjob.postgres import tables
 from segjob.postgres.assign import create_assign, drop_assign, find_values, signatures
-from segjob.postgres.connect import Database, Schemas
-from segjob.postgres.history import history_statements
+from segjob.postgres.connecting.connect import Database, Schemas
 from segjob.postgres.patience import short_attempts
+from segjob.postgres.publishing.history import history_statements
 from segjob.postgres.queries import Names, escaped, literal, query, quote, sql
-from segjob.postgres.removal import REMOVAL, refuse_dependents, remove_objects
+from segjob.postgres.removing.removal import REMOVAL, refuse_dependents, remove_objects
 from segjob.postgres.shapes import REVISION, Shape, current_revision, has_version_table, stored_shape
 from segjob.shipped import migrations_dir
 

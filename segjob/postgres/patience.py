@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from segjob.errors import InTheWay, SegjobError, Stopped
-from segjob.postgres.connect import Database
+from segjob.postgres.connecting.connect import Database
 from segjob.postgres.queries import Names, execute, query
 
 LOCK_DEADLINE = 60.0  # seconds of short attempts until somebody else's lock is given up on

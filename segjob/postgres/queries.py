@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from segjob.postgres.connect import Schemas
+from segjob.postgres.connecting.connect import Schemas
 from segjob.shipped import sql_dir
 
 if TYPE_CHECKING:

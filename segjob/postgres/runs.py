@@ -11,7 +11,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 
 from segjob import __version__
 from segjob.errors import DatabaseUnavailable, TryAgain
-from segjob.postgres.connect import Database
+from segjob.postgres.connecting.connect import Database
 from segjob.postgres.queries import query
 from segjob.postgres.tables import run
 

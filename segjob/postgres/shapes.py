@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select, text
 
 from segjob.errors import ConfigurationError
 from segjob.postgres import tables
-from segjob.postgres.connect import Schemas
+from segjob.postgres.connecting.connect import Schemas
 from segjob.postgres.queries import query, quote
 from segjob.records.source import FeatureColumn, KeyColumn
 

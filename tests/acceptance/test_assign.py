@@ -14,12 +14,12 @@ import yaml
 
 from segjob.clustering.features import grid_matrix
 from segjob.engine.chunks import decode_chunk
-from segjob.postgres.columns import plan_read
-from segjob.postgres.connect import Database
-from segjob.postgres.read import read_plain
-from segjob.postgres.snapshot import hold
-from segjob.postgres.source import describe
-from segjob.postgres.versions import load_version
+from segjob.postgres.connecting.connect import Database
+from segjob.postgres.publishing.versions import load_version
+from segjob.postgres.reading.columns import plan_read
+from segjob.postgres.reading.read import read_plain
+from segjob.postgres.reading.snapshot import hold
+from segjob.postgres.reading.source import describe
 from segjob.records.source import FeatureSpec, SourceSpec
 from segjob.shipped import sql_dir
 from segjob.shop import create_shop

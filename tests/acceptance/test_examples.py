@@ -13,7 +13,7 @@ import yaml
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 
-from segjob.postgres.connect import Database
+from segjob.postgres.connecting.connect import Database
 from segjob.shipped import sql_dir
 from segjob.shop import create_shop
 from tests.acceptance.conftest import write_configuration

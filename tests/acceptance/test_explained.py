@@ -8,8 +8,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from segjob.postgres.connect import Database
-from segjob.postgres.versions import load_version
+from segjob.postgres.connecting.connect import Database
+from segjob.postgres.publishing.versions import load_version
 from tests.acceptance.conftest import MALL
 
 NAMES = [

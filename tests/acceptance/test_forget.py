@@ -17,9 +17,9 @@ import pytest
 from segjob.config import load
 from segjob.errors import TryAgain
 from segjob.job import forgetting
-from segjob.postgres import scrubbing
-from segjob.postgres.connect import Database
+from segjob.postgres.connecting.connect import Database
 from segjob.postgres.locks import hold_lock
+from segjob.postgres.removing import scrubbing
 from segjob.progress import Progress
 from tests import servers
 from tests.acceptance.conftest import write_configuration

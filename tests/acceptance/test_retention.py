@@ -13,11 +13,11 @@ import psycopg
 import pytest
 
 from segjob.errors import TryAgain
-from segjob.postgres import retention
-from segjob.postgres.connect import Database
+from segjob.postgres.connecting.connect import Database
 from segjob.postgres.locks import hold_lock
 from segjob.postgres.queries import Names
-from segjob.postgres.retention import Pruned, prune, visible_versions
+from segjob.postgres.removing import retention
+from segjob.postgres.removing.retention import Pruned, prune, visible_versions
 from tests import servers
 from tests.acceptance.conftest import MALL, write_configuration
 from tests.command import run_segjob

@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from segjob.postgres.connect import Database
+from segjob.postgres.connecting.connect import Database
 from segjob.postgres.runs import finish_run
 from tests.acceptance.conftest import MALL
 from tests.waiting import wait_until

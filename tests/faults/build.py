@@ -17,9 +17,9 @@ import psycopg
 from psycopg.copy import LibpqWriter
 from psycopg.pq import TransactionStatus
 
-from segjob.postgres import connect
-from segjob.postgres.streams import Ended, Item, Reading
-from segjob.postgres.wire import SocketWire
+from segjob.postgres.connecting import connect
+from segjob.postgres.reading.streams import Ended, Item, Reading
+from segjob.postgres.reading.wire import SocketWire
 from segjob.progress import Phase, Progress
 from tests.command import become_command
 from tests.faults.points import Point, Points, name_of, writes

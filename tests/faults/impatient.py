@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segjob.job import forgetting
-from segjob.postgres import patience, publish
+from segjob.postgres import patience
+from segjob.postgres.publishing import publish
 from tests.command import become_command
 
 SECONDS = 2.0

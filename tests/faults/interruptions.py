@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from psycopg.pq import TransactionStatus
 
-from segjob.postgres.connect import Database
+from segjob.postgres.connecting.connect import Database
 from tests.waiting import wait_until
 
 Kind: TypeAlias = Literal["die", "cut before", "cut after", "lose a commit", "meanwhile"]

@@ -20,7 +20,7 @@ from segjob.job.republishing import Wish, Work, republish
 from segjob.job.run import run
 from segjob.job.scoring import score
 from segjob.job.task import Order
-from segjob.postgres.connect import Database
+from segjob.postgres.connecting.connect import Database
 from segjob.progress import Progress
 from tests.faults.expected_shop import (
     KEEP_VERSIONS,

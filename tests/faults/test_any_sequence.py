@@ -22,7 +22,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from psycopg.conninfo import conninfo_to_dict
 
 from segjob.job import forgetting, publishing, republishing, scoring
-from segjob.postgres import patience, retention
+from segjob.postgres import patience
+from segjob.postgres.removing import retention
 from tests import servers
 from tests.faults.expected_shop import (
     Command,

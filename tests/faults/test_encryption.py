@@ -16,11 +16,11 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from segjob.errors import DatabaseUnavailable, TryAgain
-from segjob.postgres import ranges
-from segjob.postgres.connect import Database
-from segjob.postgres.read import read_bulk, read_plain
-from segjob.postgres.snapshot import hold
-from segjob.postgres.tls import TlsWire
+from segjob.postgres.connecting.connect import Database
+from segjob.postgres.reading import ranges
+from segjob.postgres.reading.read import read_bulk, read_plain
+from segjob.postgres.reading.snapshot import hold
+from segjob.postgres.reading.tls import TlsWire
 from tests.acceptance.conftest import MALL, write_configuration
 from tests.command import run_segjob
 from tests.conftest import load_mall

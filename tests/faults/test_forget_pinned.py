@@ -14,8 +14,8 @@ from segjob.config import load
 from segjob.errors import TryAgain
 from segjob.job import forgetting
 from segjob.postgres import patience
-from segjob.postgres.connect import Database
-from segjob.postgres.scrubbing import wait_for_older_snapshots
+from segjob.postgres.connecting.connect import Database
+from segjob.postgres.removing.scrubbing import wait_for_older_snapshots
 from segjob.progress import Progress
 from tests.acceptance.conftest import configure, write_configuration
 from tests.acceptance.test_forget import SEGMENTATIONS, database_url, files_with, labelled

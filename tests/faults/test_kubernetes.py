@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from segjob.postgres.connect import Database
+from segjob.postgres.connecting.connect import Database
 from segjob.postgres.locks import hold_lock
 from tests import servers
 from tests.acceptance.conftest import MALL, write_configuration

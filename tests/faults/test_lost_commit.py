@@ -12,7 +12,7 @@ import pytest
 
 from segjob.errors import DatabaseUnavailable
 from segjob.postgres import runs
-from segjob.postgres.connect import Database, driver_of
+from segjob.postgres.connecting.connect import Database, driver_of
 from tests import servers
 from tests.acceptance.conftest import MALL
 from tests.command import run_segjob

@@ -24,7 +24,7 @@ from segjob.commands.score import print_scores, score_all
 from segjob.commands.show import print_version, version_document
 from segjob.config import load
 from segjob.job.dropping import drop_segmentation
-from segjob.postgres.connect import Database
+from segjob.postgres.connecting.connect import Database
 from tests.acceptance.conftest import write_configuration
 
 N_ROWS = 40

@@ -15,11 +15,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from segjob.postgres import retention
-from segjob.postgres.connect import Database
+from segjob.postgres.connecting.connect import Database
 from segjob.postgres.locks import Lock, hold_lock
 from segjob.postgres.queries import Names
-from segjob.postgres.retention import prune
+from segjob.postgres.removing import retention
+from segjob.postgres.removing.retention import prune
 from tests.acceptance.conftest import MALL, write_configuration
 from tests.command import become_command, run_segjob
 from tests.faults.onlookers import onlookers

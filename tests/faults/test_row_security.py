@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from segjob.errors import NotPermitted
-from segjob.postgres.connect import Database
-from segjob.postgres.source import describe
+from segjob.postgres.connecting.connect import Database
+from segjob.postgres.reading.source import describe
 from segjob.records.source import SourceSpec
 
 

@@ -17,7 +17,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from segjob.postgres.standby import Replay
+from segjob.postgres.reading.standby import Replay
 from tests.acceptance.conftest import MALL, write_configuration
 from tests.command import run_segjob
 from tests.conftest import load_mall

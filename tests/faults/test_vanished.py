@@ -16,7 +16,8 @@ from tests.waiting import wait_until
 # As the job has it, but for the times: what takes a minute there takes six seconds here.
 HOLD = """
 import sys, time
-from segjob.postgres import connect, locks
+from segjob.postgres.connecting import connect
+from segjob.postgres import locks
 for module, setting, long, short in (
     (connect, "SESSION", "idle = 30", "idle = 3"),
     (connect, "SESSION", "interval = 10", "interval = 1"),

@@ -12,7 +12,7 @@ import pytest
 from segjob.errors import DatabaseUnavailable
 from segjob.job import publishing
 from segjob.postgres import runs
-from segjob.postgres.connect import Database, driver_of
+from segjob.postgres.connecting.connect import Database, driver_of
 from tests import servers
 from tests.faults.expected_shop import Fit, Prune, Republish, Rewrite
 from tests.faults.interruptions import Died

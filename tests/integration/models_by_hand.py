@@ -12,10 +12,10 @@ import pandas as pd
 import psycopg
 
 from segjob.clustering.model_arrays import model_arrays
-from segjob.postgres.connect import Database
+from segjob.postgres.connecting.connect import Database
 from segjob.postgres.migrate import Grants, migrate
+from segjob.postgres.publishing.versions import store_model, store_version
 from segjob.postgres.shapes import Shape
-from segjob.postgres.versions import store_model, store_version
 from segjob.records.model import Model, ModelColumn
 from segjob.records.source import FeatureColumn, KeyColumn
 from segjob.records.version import Version

@@ -9,11 +9,11 @@ import numpy as np
 import psycopg
 import pyarrow as pa
 
-from segjob.postgres.connect import Database
+from segjob.postgres.connecting.connect import Database
 from segjob.postgres.migrate import Grants, migrate
 from segjob.postgres.queries import Names, quote
 from segjob.postgres.shapes import Shape
-from segjob.postgres.write import Part, completing, fill_part, new_part
+from segjob.postgres.writing.write import Part, completing, fill_part, new_part
 from segjob.records.model import Labels
 from segjob.records.source import FeatureColumn, KeyColumn
 

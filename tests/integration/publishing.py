@@ -11,13 +11,13 @@ from sqlalchemy import ARRAY, BigInteger, Boolean, Double, Integer, Table, Text,
 from sqlalchemy.dialects.postgresql import JSONB
 
 from segjob.job.comparing import compared
-from segjob.postgres.connect import Database
+from segjob.postgres.connecting.connect import Database
 from segjob.postgres.migrate import Grants, migrate
-from segjob.postgres.publish import Kind, Move, Published, attach, pointer_of, publish
+from segjob.postgres.publishing.publish import Kind, Move, Published, attach, pointer_of, publish
 from segjob.postgres.queries import Names
 from segjob.postgres.shapes import Shape
 from segjob.postgres.tables import segment, version
-from segjob.postgres.write import Part
+from segjob.postgres.writing.write import Part
 from segjob.records.source import FeatureColumn, KeyColumn
 
 Segments = Mapping[int, int | None]

@@ -10,13 +10,13 @@ import psycopg
 import pyarrow as pa
 import pytest
 
-from segjob.postgres import streams
-from segjob.postgres.columns import ReadPlan, plan_read
-from segjob.postgres.connect import Database
-from segjob.postgres.libpq import LibpqWire
-from segjob.postgres.read import read_bulk, read_plain
-from segjob.postgres.snapshot import hold
-from segjob.postgres.source import describe
+from segjob.postgres.connecting.connect import Database
+from segjob.postgres.reading import streams
+from segjob.postgres.reading.columns import ReadPlan, plan_read
+from segjob.postgres.reading.libpq import LibpqWire
+from segjob.postgres.reading.read import read_bulk, read_plain
+from segjob.postgres.reading.snapshot import hold
+from segjob.postgres.reading.source import describe
 from segjob.records.source import FeatureSpec, SourceSpec
 
 Reader = Callable[..., Iterator[pa.RecordBatch]]

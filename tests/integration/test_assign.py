@@ -21,9 +21,9 @@ from sqlalchemy import literal_column
 from segjob.clustering.features import grid_matrix, select_rows, specs_of, split_excluded
 from segjob.clustering.labels import nearest_two
 from segjob.clustering.model_arrays import source_bounds, turning_point
-from segjob.postgres.columns import as_sql
-from segjob.postgres.connect import Database
-from segjob.postgres.expressions import feature_expression
+from segjob.postgres.connecting.connect import Database
+from segjob.postgres.reading.columns import as_sql
+from segjob.postgres.reading.expressions import feature_expression
 from segjob.records.model import Model, ModelColumn
 from segjob.records.population import Chunk
 from segjob.records.source import FeatureColumn, FeatureFamily, FeatureSpec

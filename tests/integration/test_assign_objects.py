@@ -13,7 +13,7 @@ from psycopg.errors import InsufficientPrivilege
 from psycopg.types.json import Jsonb
 
 from segjob.errors import ConfigurationError
-from segjob.postgres.connect import Database
+from segjob.postgres.connecting.connect import Database
 from segjob.postgres.migrate import Grants
 from segjob.records.source import FeatureColumn
 from tests.integration.models_by_hand import (

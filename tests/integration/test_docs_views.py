@@ -13,7 +13,7 @@ import yaml
 from psycopg import sql
 from psycopg.errors import InsufficientPrivilege
 
-from segjob.postgres.connect import Database
+from segjob.postgres.connecting.connect import Database
 from segjob.shop import create_shop
 from tests.command import run_segjob
 from tests.conftest import load_mall

@@ -9,12 +9,12 @@ import pytest
 
 from segjob.engine.room import spool_row_bytes
 from segjob.engine.spool import Budget, Spool
-from segjob.postgres.columns import ReadPlan, plan_read
-from segjob.postgres.connect import Database
-from segjob.postgres.expected import Expected, expect
-from segjob.postgres.read import read_plain
-from segjob.postgres.snapshot import hold
-from segjob.postgres.source import describe
+from segjob.postgres.connecting.connect import Database
+from segjob.postgres.reading.columns import ReadPlan, plan_read
+from segjob.postgres.reading.expected import Expected, expect
+from segjob.postgres.reading.read import read_plain
+from segjob.postgres.reading.snapshot import hold
+from segjob.postgres.reading.source import describe
 from segjob.records.source import FeatureSpec, SourceSpec
 
 TABLES = """

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import literal_column
 
-from segjob.postgres.columns import as_sql
-from segjob.postgres.expressions import NUMBERS, feature_expression
+from segjob.postgres.reading.columns import as_sql
+from segjob.postgres.reading.expressions import NUMBERS, feature_expression
 
 EXPRESSIONS = [
     ("numeric", "'0.1'", 0.1),

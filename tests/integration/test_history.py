@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from segjob.postgres import history
+from segjob.postgres.publishing import history
 from tests.integration.publishing import Segments, Shop, key_text
 
 pytestmark = pytest.mark.long

@@ -9,7 +9,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from segjob.errors import TryAgain
-from segjob.postgres.connect import Database, Schemas
+from segjob.postgres.connecting.connect import Database, Schemas
 from segjob.postgres.locks import fit_lock, hold_lock
 
 

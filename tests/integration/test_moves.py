@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from segjob.postgres.moves import Moves, compare, drop_moves, write_moves
+from segjob.postgres.publishing.moves import Moves, compare, drop_moves, write_moves
 from segjob.records.comparison import Transition
 from tests.integration.publishing import KEYS, Segments, Shop
 

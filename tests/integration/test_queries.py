@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from segjob.postgres.connect import Database, Schemas
+from segjob.postgres.connecting.connect import Database, Schemas
 from segjob.postgres.migrate import Grants, migrate
 from segjob.postgres.queries import Names, literal, quote, sql, statements
 from segjob.postgres.shapes import Shape

@@ -13,14 +13,14 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from segjob.errors import DataError
-from segjob.postgres import ranges, snapshot
-from segjob.postgres.columns import ReadPlan, plan_read
-from segjob.postgres.connect import Database
-from segjob.postgres.expected import Expected
-from segjob.postgres.ranges import page_cuts, read_statements
-from segjob.postgres.read import read_bulk, read_plain
-from segjob.postgres.snapshot import Extent, hold
-from segjob.postgres.source import describe
+from segjob.postgres.connecting.connect import Database
+from segjob.postgres.reading import ranges, snapshot
+from segjob.postgres.reading.columns import ReadPlan, plan_read
+from segjob.postgres.reading.expected import Expected
+from segjob.postgres.reading.ranges import page_cuts, read_statements
+from segjob.postgres.reading.read import read_bulk, read_plain
+from segjob.postgres.reading.snapshot import Extent, hold
+from segjob.postgres.reading.source import describe
 from segjob.records.source import FeatureSpec, SourceSpec
 
 N_ROWS = 20_000

@@ -11,10 +11,10 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from segjob.errors import DataError
-from segjob.postgres import replies
-from segjob.postgres.columns import ReadPlan
-from segjob.postgres.connect import Database
-from segjob.postgres.read import read_bulk, read_plain
+from segjob.postgres.connecting.connect import Database
+from segjob.postgres.reading import replies
+from segjob.postgres.reading.columns import ReadPlan
+from segjob.postgres.reading.read import read_bulk, read_plain
 from segjob.records.source import FeatureSpec, SourceSpec
 from tests.integration.reading import READERS, all_of, plan, read_by_libpq, series
 

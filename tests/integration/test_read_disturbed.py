@@ -14,9 +14,9 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from segjob.errors import ConfigurationError, DatabaseUnavailable, NotPermitted, Stopped, TryAgain
-from segjob.postgres.connect import Database
-from segjob.postgres.read import read_bulk
-from segjob.postgres.snapshot import hold
+from segjob.postgres.connecting.connect import Database
+from segjob.postgres.reading.read import read_bulk
+from segjob.postgres.reading.snapshot import hold
 from tests.integration.reading import READERS, all_of, read_by_libpq, reading_threads, series, sessions
 from tests.waiting import wait_until
 

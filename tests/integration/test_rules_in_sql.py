@@ -17,11 +17,11 @@ from segjob.clustering.plan import plan_features
 from segjob.clustering.rules import MeasuredRule, learn_rules, measured_rules, rule_counts
 from segjob.clustering.survey import survey_chunk
 from segjob.engine.chunks import decode_chunk
-from segjob.postgres.columns import ReadPlan, plan_read
-from segjob.postgres.connect import Database
-from segjob.postgres.read import read_plain
-from segjob.postgres.snapshot import hold
-from segjob.postgres.source import describe
+from segjob.postgres.connecting.connect import Database
+from segjob.postgres.reading.columns import ReadPlan, plan_read
+from segjob.postgres.reading.read import read_plain
+from segjob.postgres.reading.snapshot import hold
+from segjob.postgres.reading.source import describe
 from segjob.records.population import Chunk
 from segjob.records.source import FeatureSpec, Impute, SourceSpec
 from tests.unit.clustering.conftest import ListPopulation

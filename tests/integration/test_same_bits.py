@@ -36,12 +36,13 @@ from segjob.engine import spool
 from segjob.job import customers, labelling, task
 from segjob.job.run import run
 from segjob.job.task import Order
-from segjob.postgres import ranges, replies, streams, write
-from segjob.postgres.columns import ReadPlan
-from segjob.postgres.connect import Database
-from segjob.postgres.libpq import LibpqWire
-from segjob.postgres.read import read_plain
-from segjob.postgres.snapshot import Snapshot
+from segjob.postgres.connecting.connect import Database
+from segjob.postgres.reading import ranges, replies, streams
+from segjob.postgres.reading.columns import ReadPlan
+from segjob.postgres.reading.libpq import LibpqWire
+from segjob.postgres.reading.read import read_plain
+from segjob.postgres.reading.snapshot import Snapshot
+from segjob.postgres.writing import write
 from segjob.progress import Progress
 
 pytestmark = pytest.mark.long

@@ -10,15 +10,12 @@ from typing import Any
 import pytest
 
 from segjob.errors import TryAgain
-from segjob.postgres import scoring
-from segjob.postgres.columns import ReadPlan, plan_read
-from segjob.postgres.history import keep_moves
 from segjob.postgres.locks import fit_lock
-from segjob.postgres.moves import Moves
-from segjob.postgres.partial import only_these, only_those_in, watermark_of
-from segjob.postgres.publish import pointer_of
-from segjob.postgres.queries import quote
-from segjob.postgres.scoring import (
+from segjob.postgres.publishing import scoring
+from segjob.postgres.publishing.history import keep_moves
+from segjob.postgres.publishing.moves import Moves
+from segjob.postgres.publishing.publish import pointer_of
+from segjob.postgres.publishing.scoring import (
     Changes,
     Scored,
     Scoring,
@@ -33,7 +30,10 @@ from segjob.postgres.scoring import (
     touched_keys,
     write_moves_of_changes,
 )
-from segjob.postgres.source import describe
+from segjob.postgres.queries import quote
+from segjob.postgres.reading.columns import ReadPlan, plan_read
+from segjob.postgres.reading.partial import only_these, only_those_in, watermark_of
+from segjob.postgres.reading.source import describe
 from segjob.records.source import FeatureSpec, SourceSpec
 from tests.integration.publishing import KEYS, Segments, Shop
 

@@ -10,11 +10,11 @@ import pytest
 from psycopg.errors import LockNotAvailable
 
 from segjob.errors import TryAgain
-from segjob.postgres.columns import ReadPlan, plan_read
-from segjob.postgres.connect import Database
-from segjob.postgres.read import read_plain
-from segjob.postgres.snapshot import Relation, hold
-from segjob.postgres.source import describe
+from segjob.postgres.connecting.connect import Database
+from segjob.postgres.reading.columns import ReadPlan, plan_read
+from segjob.postgres.reading.read import read_plain
+from segjob.postgres.reading.snapshot import Relation, hold
+from segjob.postgres.reading.source import describe
 from segjob.records.source import FeatureSpec, SourceSpec
 from tests.waiting import wait_until
 

@@ -12,9 +12,9 @@ from psycopg.conninfo import make_conninfo
 from sqlalchemy import select
 
 from segjob.errors import ConfigurationError, NotPermitted
-from segjob.postgres.columns import Description, ReadPlan, as_sql, plan_read, verbatim
-from segjob.postgres.connect import Database
-from segjob.postgres.source import describe
+from segjob.postgres.connecting.connect import Database
+from segjob.postgres.reading.columns import Description, ReadPlan, as_sql, plan_read, verbatim
+from segjob.postgres.reading.source import describe
 from segjob.records.source import FeatureColumn, FeatureSpec, KeyColumn, SourceSpec
 
 CUSTOMERS = """

@@ -14,15 +14,15 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from segjob.errors import DatabaseUnavailable, DataError, InternalError, Stopped
-from segjob.postgres import ranges, replies, streams
-from segjob.postgres.columns import ReadPlan, plan_read
-from segjob.postgres.connect import Database
-from segjob.postgres.libpq import LibpqWire
-from segjob.postgres.read import read_bulk
-from segjob.postgres.snapshot import hold
-from segjob.postgres.source import describe
-from segjob.postgres.streams import open_wire
-from segjob.postgres.wire import SocketWire, Wire
+from segjob.postgres.connecting.connect import Database
+from segjob.postgres.reading import ranges, replies, streams
+from segjob.postgres.reading.columns import ReadPlan, plan_read
+from segjob.postgres.reading.libpq import LibpqWire
+from segjob.postgres.reading.read import read_bulk
+from segjob.postgres.reading.snapshot import hold
+from segjob.postgres.reading.source import describe
+from segjob.postgres.reading.streams import open_wire
+from segjob.postgres.reading.wire import SocketWire, Wire
 from segjob.records.source import FeatureSpec, SourceSpec
 from tests.integration.reading import reading_threads, sessions
 from tests.waiting import wait_until

@@ -18,14 +18,14 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from segjob.errors import ConfigurationError, DatabaseUnavailable
-from segjob.postgres import ranges, streams
-from segjob.postgres.columns import ReadPlan, plan_read
-from segjob.postgres.connect import Database
-from segjob.postgres.libpq import LibpqWire
-from segjob.postgres.read import read_bulk, read_plain
-from segjob.postgres.snapshot import hold
-from segjob.postgres.source import describe
-from segjob.postgres.tls import TlsWire
+from segjob.postgres.connecting.connect import Database
+from segjob.postgres.reading import ranges, streams
+from segjob.postgres.reading.columns import ReadPlan, plan_read
+from segjob.postgres.reading.libpq import LibpqWire
+from segjob.postgres.reading.read import read_bulk, read_plain
+from segjob.postgres.reading.snapshot import hold
+from segjob.postgres.reading.source import describe
+from segjob.postgres.reading.tls import TlsWire
 from segjob.records.source import FeatureSpec, SourceSpec
 from tests.waiting import wait_until
 

@@ -10,10 +10,10 @@ import psycopg
 import pyarrow as pa
 import pytest
 
-from segjob.postgres import write
-from segjob.postgres.connect import Database
-from segjob.postgres.publish import attach
-from segjob.postgres.write import Part, new_part
+from segjob.postgres.connecting.connect import Database
+from segjob.postgres.publishing.publish import attach
+from segjob.postgres.writing import write
+from segjob.postgres.writing.write import Part, new_part
 from segjob.records.model import Labels
 from segjob.records.source import KeyColumn
 from tests.integration.parts import BIGINT, CHUNK, Batches, chunks, labels, load_part, new, sessions, stored

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pytest
 
 from segjob.errors import DatabaseUnavailable, DataError, SegjobError, Stopped
-from segjob.postgres import sending, write
-from segjob.postgres.connect import Database
-from segjob.postgres.write import Part, completing, drop_orphans, fill_part, new_part
+from segjob.postgres.connecting.connect import Database
+from segjob.postgres.writing import sending, write
+from segjob.postgres.writing.write import Part, completing, drop_orphans, fill_part, new_part
 from segjob.records.source import KeyColumn
 from tests.integration.parts import CHUNK, Batches, chunks, labels, leftovers, load_part, new, sessions, stored
 from tests.waiting import wait_until

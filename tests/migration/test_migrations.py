@@ -15,7 +15,7 @@ from sqlalchemy import MetaData, text
 
 from segjob.errors import ConfigurationError, NotPermitted
 from segjob.postgres import tables
-from segjob.postgres.connect import Database, Schemas
+from segjob.postgres.connecting.connect import Database, Schemas
 from segjob.postgres.migrate import Grants, migrate, migration_sql
 from segjob.postgres.shapes import REVISION, Shape, check_up_to_date
 from segjob.records.source import FeatureColumn, KeyColumn

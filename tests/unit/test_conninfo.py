@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from segjob.errors import ConfigurationError, DatabaseUnavailable
-from segjob.postgres.connect import Database
-from segjob.postgres.conninfo import refuse_misread
+from segjob.postgres.connecting.connect import Database
+from segjob.postgres.connecting.conninfo import refuse_misread
 
 FORMS = (
     "postgresql://u:{}@/db?host=127.0.0.1&port=1",

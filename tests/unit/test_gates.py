@@ -9,7 +9,7 @@ import pytest
 
 from segjob.config.segmentation import Gate, Gates
 from segjob.job.gates import Measured, evaluate, measure, refusals, refused, volume_change, warnings
-from segjob.postgres.gates import Basis
+from segjob.postgres.publishing.gates import Basis
 from segjob.records.version import Version
 from tests.unit.report.records_by_hand import shop_version
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from segjob.postgres.publications import before_the_last
+from segjob.postgres.publishing.publications import before_the_last
 
 
 def log(text: str) -> list[tuple[str, int, bool]]:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segjob.errors import InternalError
-from segjob.postgres.rows import RowDecoder
+from segjob.postgres.reading.rows import RowDecoder
 
 FORMATS = {pa.int16(): "!h", pa.int32(): "!i", pa.int64(): "!q", pa.float32(): "!f", pa.float64(): "!d"}
 NUMBER = pa.field("n:x", pa.float64(), nullable=False)

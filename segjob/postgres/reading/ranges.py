@@ -17,9 +17,9 @@ from typing import Any
 import pyarrow as pa
 from sqlalchemy import Select, func, literal_column
 
-from segjob.postgres.columns import ReadPlan, as_sql, verbatim
-from segjob.postgres.rows import STORED
-from segjob.postgres.snapshot import Extent
+from segjob.postgres.reading.columns import ReadPlan, as_sql, verbatim
+from segjob.postgres.reading.rows import STORED
+from segjob.postgres.reading.snapshot import Extent
 
 UNDIVIDED_BYTES = 32 * 2**20  # a smaller table is read before a second session is ready
 LEAST_BYTES = 16 * 2**20  # of a range

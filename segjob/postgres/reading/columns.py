@@ -28,8 +28,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects import registry
 
 from segjob.errors import ConfigurationError
-from segjob.postgres.expressions import NUMBERS, feature_expression
 from segjob.postgres.queries import escaped
+from segjob.postgres.reading.expressions import NUMBERS, feature_expression
 from segjob.records.source import FeatureColumn, FeatureFamily, FeatureSpec, KeyColumn, KeyFamily
 
 IDENTIFIER_BYTES = 63  # Postgres cuts longer names, so a longer one in the configuration means the cut one

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, func, insert, select
 
+from segjob.postgres.publishing.versions import score_of, score_row
 from segjob.postgres.tables import k_candidate
-from segjob.postgres.versions import score_of, score_row
 from segjob.records.version import Candidate
 
 

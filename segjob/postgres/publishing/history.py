@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection
 
-from segjob.postgres.connect import Database
-from segjob.postgres.moves import Moves
+from segjob.postgres.connecting.connect import Database
 from segjob.postgres.patience import patiently
+from segjob.postgres.publishing.moves import Moves
 from segjob.postgres.queries import Names, execute, query, quote, sql
 from segjob.records.source import KeyColumn
 

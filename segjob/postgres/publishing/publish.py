@@ -12,13 +12,13 @@ from typing import Any, Literal
 from sqlalchemy import Connection, insert, select, text, update
 
 from segjob.errors import TryAgain
-from segjob.postgres.connect import Database
+from segjob.postgres.connecting.connect import Database
 from segjob.postgres.patience import patiently, short_attempts
+from segjob.postgres.publishing.transitions import store_transitions
 from segjob.postgres.queries import Names, execute, query, quote, sql
 from segjob.postgres.runs import ending_run, finish_run
 from segjob.postgres.tables import publication, published, segmentation, version
-from segjob.postgres.transitions import store_transitions
-from segjob.postgres.write import Part
+from segjob.postgres.writing.write import Part
 from segjob.records.comparison import Comparison
 
 ANALYZE_DEADLINE = 5.0  # seconds; the version is visible, and its statistics can wait

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from segjob.errors import InternalError
-from segjob.postgres.discretion import discreet
-from segjob.postgres.rows import RowDecoder
-from segjob.postgres.wire import HEAD, ServerError, Wire
+from segjob.postgres.connecting.discretion import discreet
+from segjob.postgres.reading.rows import RowDecoder
+from segjob.postgres.reading.wire import HEAD, ServerError, Wire
 
 BUFFER_BYTES = 4 * 2**20  # of rows that are decoded together; a larger row gets a larger buffer
 FULLY_FROM = 2**20  # bytes after which it is worth waiting for full buffers

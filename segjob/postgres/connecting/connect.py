@@ -26,9 +26,9 @@ from segjob.errors import (
     SegjobError,
     TryAgain,
 )
-from segjob.postgres.conninfo import refuse_misread
-from segjob.postgres.discretion import sentence_of, without_password
-from segjob.postgres.pooling import refuse_shared
+from segjob.postgres.connecting.conninfo import refuse_misread
+from segjob.postgres.connecting.discretion import sentence_of, without_password
+from segjob.postgres.connecting.pooling import refuse_shared
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine

@@ -9,7 +9,7 @@ import psycopg
 from psycopg.pq import DiagnosticField, ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 
-from segjob.postgres.wire import HEAD, LOST, PATIENCE, ServerError, message
+from segjob.postgres.reading.wire import HEAD, LOST, PATIENCE, ServerError, message
 
 
 class LibpqWire:

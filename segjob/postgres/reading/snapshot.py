@@ -15,11 +15,11 @@ import psycopg
 from psycopg import IsolationLevel
 
 from segjob.errors import ConfigurationError, TryAgain
-from segjob.postgres.columns import ReadPlan
-from segjob.postgres.connect import Database, database_error, translated
-from segjob.postgres.expected import Expected, expect
+from segjob.postgres.connecting.connect import Database, database_error, translated
 from segjob.postgres.queries import driver_query
-from segjob.postgres.standby import Replay, replay_of
+from segjob.postgres.reading.columns import ReadPlan
+from segjob.postgres.reading.expected import Expected, expect
+from segjob.postgres.reading.standby import Replay, replay_of
 
 FIRST_USER_OID = 16384  # what is below belongs to the system
 RANGES_SINCE = 140000  # Postgres that reads a range of places without reading the rest

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, select
 
 from segjob.postgres.listing import no_version
+from segjob.postgres.publishing.versions import unfinished_versions
 from segjob.postgres.tables import publication, version
-from segjob.postgres.versions import unfinished_versions
 
 
 @dataclass(frozen=True)

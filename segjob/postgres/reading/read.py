@@ -18,15 +18,15 @@ from psycopg import sql
 from sqlalchemy.exc import DBAPIError
 
 from segjob.errors import DataError, SegjobError, TryAgain
-from segjob.postgres.columns import ReadPlan
-from segjob.postgres.connect import MEANINGS, SESSION, Database
-from segjob.postgres.discretion import sentence_of
+from segjob.postgres.connecting.connect import MEANINGS, SESSION, Database
+from segjob.postgres.connecting.discretion import sentence_of
 from segjob.postgres.queries import driver_query
-from segjob.postgres.ranges import read_statements, wire_schema
-from segjob.postgres.rows import RowDecoder
-from segjob.postgres.snapshot import Snapshot
-from segjob.postgres.streams import NotPrepared, read_streams
-from segjob.postgres.wire import LOST, ServerError
+from segjob.postgres.reading.columns import ReadPlan
+from segjob.postgres.reading.ranges import read_statements, wire_schema
+from segjob.postgres.reading.rows import RowDecoder
+from segjob.postgres.reading.snapshot import Snapshot
+from segjob.postgres.reading.streams import NotPrepared, read_streams
+from segjob.postgres.reading.wire import LOST, ServerError
 
 CONNECTIONS = 2
 CHUNK_ROWS = 16_384

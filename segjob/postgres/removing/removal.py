@@ -8,12 +8,12 @@ from sqlalchemy import Connection, delete, func, select, text
 
 from segjob.errors import ConfigurationError
 from segjob.postgres.assign import drop_assign
-from segjob.postgres.connect import Database
+from segjob.postgres.connecting.connect import Database
 from segjob.postgres.patience import patiently
+from segjob.postgres.publishing.scoring import drop_scratch
 from segjob.postgres.queries import Names, query, quote, sql
-from segjob.postgres.scoring import drop_scratch
 from segjob.postgres.tables import metadata, run, version
-from segjob.postgres.write import loose_parts
+from segjob.postgres.writing.write import loose_parts
 
 ANEW = "which must be made anew; drop it, run `segjob migrate`, and create it again"
 GONE = "which are to go; drop it first"

@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 
-from segjob.postgres.columns import ReadPlan
+from segjob.postgres.reading.columns import ReadPlan
 
 END_TO_END = ("Seq Scan", "Append", "Gather")
 

@@ -18,12 +18,12 @@ import psycopg
 import pyarrow as pa
 
 from segjob.errors import SegjobError
-from segjob.postgres.connect import Database, open_session
-from segjob.postgres.libpq import LibpqWire
-from segjob.postgres.replies import GaveUp, Replies
-from segjob.postgres.rows import RowDecoder
-from segjob.postgres.tls import open_tls
-from segjob.postgres.wire import PATIENCE, ServerError, SocketWire, Wire, give_up
+from segjob.postgres.connecting.connect import Database, open_session
+from segjob.postgres.reading.libpq import LibpqWire
+from segjob.postgres.reading.replies import GaveUp, Replies
+from segjob.postgres.reading.rows import RowDecoder
+from segjob.postgres.reading.tls import open_tls
+from segjob.postgres.reading.wire import PATIENCE, ServerError, SocketWire, Wire, give_up
 
 SENT_AHEAD = 4096  # bytes of a statement that a connection takes in while the server is busy sending
 JOIN_SECONDS = 5.0

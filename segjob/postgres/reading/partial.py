@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from psycopg import sql
 from sqlalchemy import Connection, select
 
-from segjob.postgres.columns import Description, ReadPlan, as_sql, plan_read, verbatim
 from segjob.postgres.queries import literal, quote
+from segjob.postgres.reading.columns import Description, ReadPlan, as_sql, plan_read, verbatim
 from segjob.records.source import FeatureSpec, KeyFamily
 
 ARRAYS: dict[KeyFamily, str] = {"integer": "bigint[]", "uuid": "uuid[]", "text": "text[]"}

@@ -14,10 +14,10 @@ from functools import partial
 from sqlalchemy import Connection
 
 from segjob.errors import InTheWay, TryAgain
-from segjob.postgres.connect import Database
-from segjob.postgres.erasure import CustomerTable, Erased, partitioned_tables
+from segjob.postgres.connecting.connect import Database
 from segjob.postgres.patience import in_the_way, short_attempts
 from segjob.postgres.queries import Names, escaped, execute, query, quote
+from segjob.postgres.removing.erasure import CustomerTable, Erased, partitioned_tables
 from segjob.records.source import KeyColumn
 
 SNAPSHOT_DEADLINE = 10.0  # seconds until transactions that were open before are given up on

@@ -9,12 +9,12 @@ from functools import partial
 import pyarrow as pa
 
 from segjob.errors import InternalError
-from segjob.postgres.connect import SESSION, Database, translated
+from segjob.postgres.connecting.connect import SESSION, Database, translated
 from segjob.postgres.queries import quote, sql
-from segjob.postgres.read import bulk_errors, session_settings, unheard
-from segjob.postgres.rows import RowDecoder
-from segjob.postgres.streams import read_streams
-from segjob.postgres.write import Part
+from segjob.postgres.reading.read import bulk_errors, session_settings, unheard
+from segjob.postgres.reading.rows import RowDecoder
+from segjob.postgres.reading.streams import read_streams
+from segjob.postgres.writing.write import Part
 
 TYPES = {
     "int2": pa.int16(),

@@ -14,15 +14,15 @@ from typing import Any
 from sqlalchemy import Connection, Row, text, update
 
 from segjob.errors import TryAgain, if_possible
-from segjob.postgres.connect import Database
+from segjob.postgres.connecting.connect import Database
 from segjob.postgres.locks import is_held
-from segjob.postgres.moves import Moves, create_moves
 from segjob.postgres.patience import patiently
-from segjob.postgres.publish import Pointer, Published, log, tell
+from segjob.postgres.publishing.moves import Moves, create_moves
+from segjob.postgres.publishing.publish import Pointer, Published, log, tell
 from segjob.postgres.queries import Names, escaped, execute, query, quote, sql
 from segjob.postgres.runs import ending_run, finish_run
 from segjob.postgres.tables import segment, segmentation, version
-from segjob.postgres.write import Part
+from segjob.postgres.writing.write import Part
 
 MOST_KEYS_SENT = 100_000  # to a server that has no table of ours; beyond that everyone is read
 DROP_SECONDS = 1.0  # until a server that is gone is left to the next `score`

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, select, text, update
 
 from segjob.errors import TryAgain
-from segjob.postgres.connect import Database
+from segjob.postgres.connecting.connect import Database
 from segjob.postgres.locks import hold_lock
-from segjob.postgres.publications import version_before
+from segjob.postgres.publishing.publications import version_before
+from segjob.postgres.publishing.versions import unfinished_versions
 from segjob.postgres.queries import Names, query, quote, sql
 from segjob.postgres.tables import published, sample_row, version
-from segjob.postgres.versions import unfinished_versions
 
 LOCK_DEADLINE = 10.0  # seconds that a publication beside us may take until we give up
 

@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 from segjob.arrays import as_numpy
-from segjob.postgres.connect import SESSION, Database
+from segjob.postgres.connecting.connect import SESSION, Database
 from segjob.postgres.queries import query, quote, sql
-from segjob.postgres.read import bulk_errors, session_settings, unheard
-from segjob.postgres.rows import RowDecoder
-from segjob.postgres.streams import read_streams
-from segjob.postgres.write import Part
+from segjob.postgres.reading.read import bulk_errors, session_settings, unheard
+from segjob.postgres.reading.rows import RowDecoder
+from segjob.postgres.reading.streams import read_streams
+from segjob.postgres.writing.write import Part
 
 
 def read_segment_ids(database: Database, part: Part, source: pa.Schema) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:

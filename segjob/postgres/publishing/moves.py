@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from segjob.postgres.connect import Database
+from segjob.postgres.connecting.connect import Database
 from segjob.postgres.queries import Names, escaped, execute, quote, sql
-from segjob.postgres.write import Part
+from segjob.postgres.writing.write import Part
 from segjob.records.comparison import Comparison, Transition
 from segjob.records.source import KeyColumn
 

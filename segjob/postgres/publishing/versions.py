@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from sqlalchemy import JSON, Connection, Row, Select, cast, column, func, insert, literal, select
 
-from segjob.postgres.columns import as_identifier
-from segjob.postgres.gates import load_gates
 from segjob.postgres.listing import no_version
+from segjob.postgres.publishing.gates import load_gates
+from segjob.postgres.reading.columns import as_identifier
 from segjob.postgres.tables import centroid, feature_profile, model, published, run, sample_row, segment, version
 from segjob.records.model import Model, ModelColumn
 from segjob.records.version import Centroid, SampleRow, Score, Segment, Stage, Version

@@ -16,12 +16,12 @@ from sqlalchemy import Connection, select
 
 from segjob.arrays import as_numpy
 from segjob.errors import DataError, if_possible
-from segjob.postgres.connect import Database, translated
-from segjob.postgres.encoding import Column
+from segjob.postgres.connecting.connect import Database, translated
 from segjob.postgres.patience import patiently
 from segjob.postgres.queries import Names, driver_query, execute, query, quote
-from segjob.postgres.sending import Rows, end_sessions, open_writer, send
 from segjob.postgres.tables import version
+from segjob.postgres.writing.encoding import Column
+from segjob.postgres.writing.sending import Rows, end_sessions, open_writer, send
 from segjob.records.model import Labels
 from segjob.records.source import KeyColumn
 

@@ -23,9 +23,9 @@ import psycopg
 from psycopg.copy import LibpqWriter
 
 from segjob.errors import DatabaseUnavailable, DataError
-from segjob.postgres.connect import Database, translated
-from segjob.postgres.encoding import HEADER, TRAILER, Column, RowEncoder
+from segjob.postgres.connecting.connect import Database, translated
 from segjob.postgres.queries import driver_query, quote
+from segjob.postgres.writing.encoding import HEADER, TRAILER, Column, RowEncoder
 
 AHEAD = 2  # batches a stream that may wait
 GRACE = 0.5  # seconds that a stream gets to end by itself

@@ -16,10 +16,10 @@ from sqlalchemy import Connection, Dialect, text
 from sqlalchemy.dialects import registry
 
 from segjob.errors import ConfigurationError
-from segjob.postgres.columns import Description, SourceColumn, nearest
-from segjob.postgres.connect import database_error, driver_of, translated
-from segjob.postgres.discretion import WITHHELD, sentence_of
+from segjob.postgres.connecting.connect import database_error, driver_of, translated
+from segjob.postgres.connecting.discretion import WITHHELD, sentence_of
 from segjob.postgres.queries import driver_query
+from segjob.postgres.reading.columns import Description, SourceColumn, nearest
 from segjob.records.source import SourceSpec
 
 # Bad values and writing are data errors elsewhere; here they can only come from the text of the configuration.

@@ -1,0 +1,1 @@
+"""Versions: stored, compared, judged, made visible, scored between two fits, and remembered."""

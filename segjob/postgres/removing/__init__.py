@@ -1,0 +1,1 @@
+"""What is to be gone: old versions, customers who are to be forgotten, whole segmentations."""

@@ -1,0 +1,1 @@
+"""Labels into a table of their own, over several sessions at once."""
