@@ -11,6 +11,7 @@
 #
 #   CUSTOMERS, READERS, WRITERS, SECONDS   how many of each, and for how long
 #   PAUSE                                  seconds that a reader thinks between two looks; 0 looks as fast as it can
+#   LIMIT                                  how many times longer readers may wait beside a run (99th percentile); none: LIMIT=
 #
 # And for the benchmarks:
 #
@@ -36,6 +37,7 @@ READERS ?= 20
 WRITERS ?= 4
 SECONDS ?= 120
 PAUSE ?= 0
+LIMIT ?= 2
 WITH ?=
 BENCH_ARGS ?=
 
@@ -104,9 +106,9 @@ pgbouncer:
 	} || echo "there is no pgbouncer, and it can not be installed here: the tests that need it are left out"
 
 .PHONY: test-load
-test-load: $(DEVELOPMENT)  ## runs beside readers and writers; CUSTOMERS, READERS, WRITERS, SECONDS, PAUSE
+test-load: $(DEVELOPMENT)  ## runs beside readers and writers; CUSTOMERS, READERS, WRITERS, SECONDS, PAUSE, LIMIT
 	SEGJOB_LOAD_CUSTOMERS=$(CUSTOMERS) SEGJOB_LOAD_READERS=$(READERS) SEGJOB_LOAD_WRITERS=$(WRITERS) \
-	    SEGJOB_LOAD_SECONDS=$(SECONDS) SEGJOB_LOAD_PAUSE=$(PAUSE) $(BIN)/pytest -s tests/load
+	    SEGJOB_LOAD_SECONDS=$(SECONDS) SEGJOB_LOAD_PAUSE=$(PAUSE) SEGJOB_LOAD_LIMIT=$(LIMIT) $(BIN)/pytest -s tests/load
 
 .PHONY: test-containers
 test-containers: $(DEVELOPMENT)  ## the same on SEGJOB_TEST_POSTGRES_IMAGE, through testcontainers
