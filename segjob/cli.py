@@ -357,6 +357,7 @@ def main() -> None:
         told.__cause__ = error
         leave(told)
     finally:
+        console.let_stderr_fail()
         gc.freeze()  # the process ends: to look for garbage among all that torch brought would take half a second
 
 

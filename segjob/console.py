@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from segjob.errors import SegjobError, TryAgain
 
@@ -37,18 +37,26 @@ def show(document: Any, as_json: bool, print_for_people: Callable[[Any], None]) 
             print_for_people(document)
         sys.stdout.flush()
     except BrokenPipeError:
-        fall_silent()
+        fall_silent(sys.stdout)
     except OSError as error:
-        fall_silent()
+        fall_silent(sys.stdout)
         said = error.strerror or type(error).__name__
         raise TryAgain(f"the result could not be printed ({said}); what the command was to do is done") from None
 
 
-def fall_silent() -> None:
+def fall_silent(stream: TextIO) -> None:
     """What is still to be printed goes nowhere, and makes no second error when the process ends."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
+
+
+def let_stderr_fail() -> None:
+    """At the end of the process: log lines that no disk took are no reason for another exit code."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        fall_silent(sys.stderr)
 
 
 def to_json(document: Any) -> str:

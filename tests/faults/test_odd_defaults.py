@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,9 @@ def test_no_default_of_a_database_changes_a_bit_of_the_result(mortal: MortalServ
 def started(folder: Path, *arguments: str, **streams: Any) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "segjob", *arguments]
     silent = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, cwd=folder, env=dict(os.environ), text=True, **{**silent, **streams})
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # who ignores Ctrl-C leaves that to the children
+    given = {**silent, "text": True, "preexec_fn": heard, **streams}
+    return subprocess.Popen(command, cwd=folder, env=dict(os.environ), **given)
 
 
 def last_run(actual: Actual) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from segjob.errors import (
     InTheWay,
     NotPermitted,
     SegjobError,
+    Stopped,
     TryAgain,
 )
 from segjob.postgres.connecting.conninfo import refuse_misread
@@ -64,6 +66,8 @@ class Session(psycopg.Connection[TupleRow]):
     stop, and the session ends, for nothing else can be asked of it.
     """
 
+    pooled = False  # SQLAlchemy's pool closes it
+
     def rollback(self) -> None:
         if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
             with suppress(psycopg.Error):
@@ -71,6 +75,31 @@ class Session(psycopg.Connection[TupleRow]):
             self.close()
         if not self.closed:
             super().rollback()
+
+    def close(self) -> None:
+        try:
+            super().close()
+        except Stopped as stopped:
+            if not self.pooled:
+                raise
+            raise Leaving(stopped) from stopped
+
+
+class Leaving(BaseException):
+    """Carries a signal past SQLAlchemy's pool, which logs and forgets every `Exception` of a session that it closes."""
+
+    def __init__(self, stopped: Stopped) -> None:
+        super().__init__(str(stopped))
+        self.stopped = stopped
+
+
+@contextmanager
+def leaving() -> Iterator[None]:
+    """Give a signal its own form back."""
+    try:
+        yield
+    except Leaving as one:
+        raise one.stopped from None
 
 
 @dataclass(frozen=True)
@@ -114,12 +143,22 @@ class Database:
         from sqlalchemy import create_engine  # a third of a second, which commands that only list do without
         from sqlalchemy.pool import NullPool
 
-        engine = create_engine("postgresql+psycopg://", creator=self.open, poolclass=NullPool, hide_parameters=True)
+        # Why a session could not be closed is nobody's concern, and Python would print it with a traceback.
+        logging.getLogger("sqlalchemy.pool").addHandler(logging.NullHandler())
+        engine = create_engine(
+            "postgresql+psycopg://", creator=self.open_pooled, poolclass=NullPool, hide_parameters=True
+        )
         return engine.execution_options(schema_translate_map={"$private": self.schemas.private})
 
-    def open(self) -> psycopg.Connection:
+    def open(self) -> Session:
         """Open a session of the driver's own, with the job's settings; retries until the deadline."""
         return open_session(self, self.deadline, self.settle)
+
+    def open_pooled(self) -> psycopg.Connection:
+        """The same for SQLAlchemy."""
+        session = self.open()
+        session.pooled = True
+        return session
 
     def settle(self, session: psycopg.Connection) -> None:
         """What every session begins with; before the first one anything is set, it is known to be ours alone."""
@@ -132,7 +171,7 @@ class Database:
     @contextmanager
     def begin(self) -> Iterator[Connection]:
         """One transaction: committed when the block ends, rolled back when it raises; driver errors are translated."""
-        with translated(), self.engine.begin() as connection:
+        with leaving(), translated(), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
@@ -145,13 +184,13 @@ class Database:
     @contextmanager
     def autocommit(self) -> Iterator[Connection]:
         """A session in which every statement is its own transaction."""
-        with translated(), self.engine.connect() as connection:
+        with leaving(), translated(), self.engine.connect() as connection:
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
 
 def open_session(
     database: Database, deadline: float, settle: Callable[[psycopg.Connection], None] | None = None
-) -> psycopg.Connection:
+) -> Session:
     """Connect, with jittered retries while that may help.
 
     Parameters
@@ -184,7 +223,7 @@ def open_session(
     raise AssertionError("unreachable: the last attempt raises")
 
 
-def connected(database: Database, patience: float) -> psycopg.Connection:
+def connected(database: Database, patience: float) -> Session:
     """One attempt. A server that vanishes is noticed within a minute or so, whether it is listened to or spoken to."""
     try:
         return Session.connect(
