@@ -11,8 +11,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
+import pytest
 
 from tests.acceptance.conftest import MALL
+
+pytestmark = pytest.mark.long
 
 Segjob = Callable[..., "subprocess.CompletedProcess[str]"]
 Configure = Callable[..., Path]

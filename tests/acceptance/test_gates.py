@@ -14,6 +14,8 @@ import pytest
 from tests import servers
 from tests.acceptance.conftest import MALL
 
+pytestmark = pytest.mark.long
+
 Document = Callable[..., Any]
 Segjob = Callable[..., "subprocess.CompletedProcess[str]"]
 BOUNDS = {  # what the mall measures beside itself: 200 customers, no change, 0.5539, 22 of 200, nobody moves

@@ -19,6 +19,8 @@ from tests import servers
 from tests.acceptance.conftest import MALL
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.long
+
 Document = Callable[..., Any]
 Segjob = Callable[..., "subprocess.CompletedProcess[str]"]
 Configure = Callable[..., Path]

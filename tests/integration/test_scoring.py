@@ -37,6 +37,8 @@ from segjob.postgres.reading.source import describe
 from segjob.records.source import FeatureSpec, SourceSpec
 from tests.integration.publishing import KEYS, Segments, Shop
 
+pytestmark = pytest.mark.long
+
 Rows = dict[str, tuple[Any, ...]]
 BEFORE: Segments = {1: 1, 2: 1, 3: 2, 4: 2}
 TODAY: Segments = {1: 1, 2: 2, 4: None, 5: 1}
