@@ -11,7 +11,8 @@ from sqlalchemy import Connection
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from segjob.errors import SegjobError, Stopped, TryAgain
-from segjob.postgres.connecting.connect import Database, Schemas, driver_of, translated
+from segjob.postgres.connecting.connect import Database, Schemas, driver_of
+from segjob.postgres.connecting.meaning import translated
 from segjob.postgres.queries import Names, driver_query
 
 # A server's default would end the session that only waits, and a second run would begin beside the first.

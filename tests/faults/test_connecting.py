@@ -11,7 +11,8 @@ import psycopg
 import pytest
 
 from segjob.errors import ConfigurationError, DatabaseUnavailable
-from segjob.postgres.connecting.connect import Database, connection_error, deadline_of
+from segjob.postgres.connecting.connect import Database, deadline_of
+from segjob.postgres.connecting.meaning import connection_error
 from tests.acceptance.conftest import write_configuration
 from tests.command import run_segjob
 from tests.faults.proxy import Fate, Line, Proxy, proxy

@@ -1,9 +1,8 @@
-"""Connections: how they are opened, what every session of the job sets, and what a driver's error means to a caller."""
+"""Connections: how they are opened, and what every session of the job sets."""
 
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,18 +17,9 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow, dict_row
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from segjob.errors import (
-    ConfigurationError,
-    DatabaseUnavailable,
-    DataError,
-    InTheWay,
-    NotPermitted,
-    SegjobError,
-    Stopped,
-    TryAgain,
-)
+from segjob.errors import DatabaseUnavailable, Stopped
 from segjob.postgres.connecting.conninfo import refuse_misread
-from segjob.postgres.connecting.discretion import sentence_of, without_password
+from segjob.postgres.connecting.meaning import connection_error, translated
 from segjob.postgres.connecting.pooling import refuse_shared
 
 if TYPE_CHECKING:
@@ -248,92 +238,9 @@ def deadline_of(conninfo: str) -> float:
     return float(said) if said.isdigit() and int(said) else CONNECT_DEADLINE
 
 
-REFUSED = re.compile(
-    r"password authentication failed|no password supplied|role .* does not exist|no pg_hba\.conf entry"
-    r"|peer authentication failed|ident authentication failed|permission denied for database|not permitted to log in",
-    re.IGNORECASE,
-)
-PASSING = re.compile(
-    r"Temporary failure in name resolution|SSL connection has been closed unexpectedly|SSL SYSCALL error"
-    r"|SSL error: unexpected eof",
-    re.IGNORECASE,
-)
-MISCONFIGURED = re.compile(
-    r"database .* does not exist|certificate|SSL|invalid (connection option|sslmode|port|integer)"
-    r"|missing \"=\"|invalid URI|could not translate host name",
-    re.IGNORECASE,
-)
-
-
-def connection_error(error: psycopg.Error, key: str) -> SegjobError:
-    """What a failed connection means. libpq gives no SQLSTATE for it, so the sentence has to tell."""
-    sentence = " ".join(str(error).split())
-    if REFUSED.search(sentence):
-        return NotPermitted(f"the server of {key} refuses to let us in: {without_password(sentence)}")
-    if MISCONFIGURED.search(sentence) and not PASSING.search(sentence):
-        return ConfigurationError(f"can not connect as {key} says: {without_password(sentence)}")
-    return DatabaseUnavailable(f"no database answers at {key}: {without_password(sentence)}")
-
-
-# SQLSTATE, or its class, to what it means; the first hit counts.
-MEANINGS: tuple[tuple[str, type[SegjobError]], ...] = (
-    ("28", NotPermitted),
-    ("42501", NotPermitted),
-    ("3D", ConfigurationError),
-    ("42", ConfigurationError),
-    ("3F", ConfigurationError),
-    ("0A", ConfigurationError),
-    ("25006", ConfigurationError),
-    ("53100", TryAgain),
-    ("53200", TryAgain),
-    ("53400", ConfigurationError),
-    ("53", DatabaseUnavailable),
-    ("40P01", InTheWay),
-    ("40", TryAgain),
-    ("55P03", InTheWay),
-    ("57014", TryAgain),
-    ("57", DatabaseUnavailable),
-    ("08", DatabaseUnavailable),
-    ("22", DataError),
-    ("23", DataError),
-    ("P0", DataError),
-)
-
-
-ADVICE = {
-    "25006": "; database.url has to be a server that can be written to: a standby can only be database.source_url"
-}
-
-
-def database_error(error: BaseException) -> SegjobError:
-    """Translate a driver's error. DETAIL and CONTEXT are left out: they may hold values of customers."""
-    driver = getattr(error, "orig", error)  # SQLAlchemy's errors carry the driver's
-    if not isinstance(driver, psycopg.Error):
-        return SegjobError(f"unexpected {type(error).__name__}")
-    state = driver.sqlstate or ("08006" if isinstance(driver, psycopg.OperationalError) else "")
-    meaning = next((error for prefix, error in MEANINGS if state.startswith(prefix)), SegjobError)
-    return meaning(f"{sentence_of(driver)} (SQLSTATE {state or 'none'}){ADVICE.get(state, '')}")
-
-
 def driver_of(connection: Connection) -> psycopg.Connection:
     """The driver's own connection inside SQLAlchemy's, for what SQLAlchemy has no words for."""
     driver = connection.connection.driver_connection
     if not isinstance(driver, psycopg.Connection):
         raise TypeError("the job speaks to Postgres through psycopg")
     return driver
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turn driver errors into the job's own, with the cause kept."""
-    try:
-        yield
-    except driver_errors() as error:
-        raise database_error(error) from error
-
-
-def driver_errors() -> tuple[type[Exception], ...]:
-    """The driver's errors, as they are and as SQLAlchemy wraps them; asked for only when something was raised."""
-    from sqlalchemy.exc import DBAPIError
-
-    return (psycopg.Error, DBAPIError)

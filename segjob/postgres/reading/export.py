@@ -9,7 +9,8 @@ from functools import partial
 import pyarrow as pa
 
 from segjob.errors import InternalError
-from segjob.postgres.connecting.connect import SESSION, Database, translated
+from segjob.postgres.connecting.connect import SESSION, Database
+from segjob.postgres.connecting.meaning import translated
 from segjob.postgres.queries import quote, sql
 from segjob.postgres.reading.read import bulk_errors, session_settings, unheard
 from segjob.postgres.reading.rows import RowDecoder

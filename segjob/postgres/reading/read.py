@@ -18,8 +18,9 @@ from psycopg import sql
 from sqlalchemy.exc import DBAPIError
 
 from segjob.errors import DataError, SegjobError, TryAgain
-from segjob.postgres.connecting.connect import MEANINGS, SESSION, Database
+from segjob.postgres.connecting.connect import SESSION, Database
 from segjob.postgres.connecting.discretion import sentence_of
+from segjob.postgres.connecting.meaning import MEANINGS
 from segjob.postgres.queries import driver_query
 from segjob.postgres.reading.columns import ReadPlan
 from segjob.postgres.reading.ranges import read_statements, wire_schema

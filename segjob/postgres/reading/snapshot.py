@@ -15,7 +15,8 @@ import psycopg
 from psycopg import IsolationLevel
 
 from segjob.errors import ConfigurationError, TryAgain
-from segjob.postgres.connecting.connect import Database, database_error, translated
+from segjob.postgres.connecting.connect import Database
+from segjob.postgres.connecting.meaning import database_error, translated
 from segjob.postgres.queries import driver_query
 from segjob.postgres.reading.columns import ReadPlan
 from segjob.postgres.reading.expected import Expected, expect

@@ -16,8 +16,9 @@ from sqlalchemy import Connection, Dialect, text
 from sqlalchemy.dialects import registry
 
 from segjob.errors import ConfigurationError
-from segjob.postgres.connecting.connect import database_error, driver_of, translated
+from segjob.postgres.connecting.connect import driver_of
 from segjob.postgres.connecting.discretion import WITHHELD, sentence_of
+from segjob.postgres.connecting.meaning import database_error, translated
 from segjob.postgres.queries import driver_query
 from segjob.postgres.reading.columns import Description, SourceColumn, nearest
 from segjob.records.source import SourceSpec

@@ -23,7 +23,8 @@ import psycopg
 from psycopg.copy import LibpqWriter
 
 from segjob.errors import DatabaseUnavailable, DataError
-from segjob.postgres.connecting.connect import Database, translated
+from segjob.postgres.connecting.connect import Database
+from segjob.postgres.connecting.meaning import translated
 from segjob.postgres.queries import driver_query, quote
 from segjob.postgres.writing.encoding import HEADER, TRAILER, Column, RowEncoder
 

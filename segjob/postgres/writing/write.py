@@ -16,7 +16,8 @@ from sqlalchemy import Connection, select
 
 from segjob.arrays import as_numpy
 from segjob.errors import DataError, if_possible
-from segjob.postgres.connecting.connect import Database, translated
+from segjob.postgres.connecting.connect import Database
+from segjob.postgres.connecting.meaning import translated
 from segjob.postgres.patience import patiently
 from segjob.postgres.queries import Names, driver_query, execute, query, quote
 from segjob.postgres.tables import version
