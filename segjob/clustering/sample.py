@@ -58,8 +58,7 @@ def key_hashes(keys: pa.RecordBatch) -> np.ndarray:
 
 
 def int64_values(column: pa.Array) -> np.ndarray:
-    values: np.ndarray = as_numpy(column.cast(pa.int64()))
-    return values
+    return as_numpy(column.cast(pa.int64()))
 
 
 def digests(items: Iterable[bytes]) -> np.ndarray:

@@ -94,6 +94,6 @@ def write_failure(database: Database, record: Record, progress: Progress, error:
         if not isinstance(error, Stopped):
             write_failure(database, record, progress, stopped)
         raise
-    except Exception as unreachable:
+    except Exception as unreachable:  # whatever it is, the error that ended the run is the one to be told
         told = unreachable if isinstance(unreachable, SegjobError) else unexpected(unreachable)
         progress.warn(f"run {record.run_id} could not be marked as {status}: {told}")

@@ -9,7 +9,7 @@ from typing import TypeVar
 from sqlalchemy import Connection
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from segjob.errors import InTheWay, SegjobError, Stopped
+from segjob.errors import InTheWay, if_possible
 from segjob.postgres.connecting.connect import Database
 from segjob.postgres.queries import Names, execute, query
 
@@ -61,13 +61,9 @@ def short_attempts(deadline: float | None = None) -> Retrying:
 
 def in_the_way(database: Database, names: Names) -> str:
     """Who has the strongest lock on the tables of a segmentation, in words; whoever has ended since is not known."""
-    try:
-        with database.begin() as connection:
-            row = connection.execute(query("lock_holder"), lock_arguments(names)).one_or_none()
-    except Stopped:
-        raise
-    except SegjobError:
-        row = None
+    row = None
+    with if_possible(), database.begin() as connection:
+        row = connection.execute(query("lock_holder"), lock_arguments(names)).one_or_none()
     if row is None:
         return f"somebody was in the way of segmentation {names.segmentation}"
     since = f", in a transaction since {row.since} UTC" if row.since else ""

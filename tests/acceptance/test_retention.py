@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -18,38 +17,16 @@ from segjob.postgres.locks import hold_lock
 from segjob.postgres.queries import Names
 from segjob.postgres.removing import retention
 from segjob.postgres.removing.retention import Pruned, prune, visible_versions
-from tests import servers
-from tests.acceptance.conftest import MALL, write_configuration
-from tests.command import run_segjob
+from tests.acceptance.conftest import MALL
+from tests.acceptance.three_versions import database_url, three_versions
+
+__all__ = ["database_url", "three_versions"]  # fixtures
 
 pytestmark = pytest.mark.long
 
 Segjob = Callable[..., "subprocess.CompletedProcess[str]"]
 Document = Callable[..., Any]
 FEW = {**MALL, "keep_versions": 1}
-
-
-@pytest.fixture(scope="module")
-def three_versions(
-    server_url: str,
-    server_connection: psycopg.Connection,
-    published_mall: str,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[str]:
-    """The name of a database with three versions of the mall, all attached; tests take copies of it."""
-    folder = tmp_path_factory.mktemp("three")
-    write_configuration(folder, {"mall": MALL})
-    with servers.fresh_database(server_url, server_connection, published_mall) as url:
-        for _ in range(2):
-            done = run_segjob(folder, url, "run", "mall", "--no-prune")
-            assert done.returncode == 0, done.stderr
-        yield urlsplit(url).path.removeprefix("/")
-
-
-@pytest.fixture
-def database_url(server_url: str, server_connection: psycopg.Connection, three_versions: str) -> Iterator[str]:
-    with servers.fresh_database(server_url, server_connection, three_versions) as url:
-        yield url
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from tests.acceptance.conftest import (
 )
 from tests.command import run_segjob
 from tests.faults import table
+from tests.faults.proxy import Proxy, proxy
 from tests.faults.reader import reader_process
 from tests.faults.scenarios import make_templates
 from tests.faults.server import MortalServer, mortal_server
@@ -49,6 +50,13 @@ def twice_published(
         done = run_segjob(folder, url, "run", "mall")
         assert done.returncode == 0, done.stderr
         yield urlsplit(url).path.removeprefix("/")
+
+
+@pytest.fixture
+def between(mall_published: str) -> Iterator[Proxy]:
+    """The line to the mall's server, which a test may cut, delay or silence."""
+    with proxy(mall_published) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -108,7 +108,7 @@ class Proxy:
     def carry(self, line: Line) -> bool:
         """One message; returns whether the connection goes on."""
         kind, message = next_message(line.client)
-        time.sleep(self.delay)
+        time.sleep(self.delay)  # a slow line
         fate = self.fate(line, message) if kind in STATEMENTS else Fate.PASSED
         return self.carry_out(line, fate, message)
 
@@ -136,9 +136,9 @@ class Proxy:
             time.sleep(0.3)  # the answer is swallowed; that it was committed by then, the test sees
         shut(line.client)
         if fate is Fate.CUT_MEANWHILE:
-            time.sleep(1.0)
+            time.sleep(1.0)  # the client asks what became of it before the server has heard of it
             line.server.sendall(message)
-            time.sleep(0.3)
+            time.sleep(0.3)  # as above
         shut(line.server)
         return False
 

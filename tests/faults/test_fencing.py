@@ -14,7 +14,7 @@ import pytest
 
 from tests import servers
 from tests.command import run_segjob
-from tests.faults.proxy import Fate, Line, Proxy, proxy
+from tests.faults.proxy import Fate, Line, Proxy
 from tests.faults.started import Started, started
 
 READING = "COPY ("
@@ -31,12 +31,6 @@ def database_url(server_url: str, server_connection: psycopg.Connection, twice_p
     """A copy of a database in which the mall was run twice."""
     with servers.fresh_database(server_url, server_connection, twice_published) as url:
         yield url
-
-
-@pytest.fixture
-def between(mall_published: str) -> Iterator[Proxy]:
-    with proxy(mall_published) as made:
-        yield made
 
 
 @dataclass

@@ -15,13 +15,13 @@ import psycopg
 import pytest
 
 from tests.acceptance.conftest import MALL, write_configuration
+from tests.acceptance.three_versions import database_url, three_versions
 from tests.command import run_segjob
 from tests.faults.impatient import SECONDS, become_impatient
 from tests.faults.onlookers import onlookers
-from tests.faults.three_versions import database_url, published_mall, three_versions
 from tests.waiting import wait_until
 
-__all__ = ["database_url", "published_mall", "three_versions"]  # fixtures
+__all__ = ["database_url", "three_versions"]  # fixtures
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 CHANGE = "UPDATE public.mall_customer SET annual_income = 137, spending_score = 3 WHERE customer_id <= 20"

@@ -14,7 +14,7 @@ import pytest
 
 from tests import servers
 from tests.command import run_segjob
-from tests.faults.proxy import Fate, Line, Proxy, proxy
+from tests.faults.proxy import Fate, Line
 from tests.faults.started import started
 
 
@@ -23,12 +23,6 @@ def database_url(server_url: str, server_connection: psycopg.Connection, publish
     """A copy of a database in which the mall was run once."""
     with servers.fresh_database(server_url, server_connection, published_mall) as url:
         yield url
-
-
-@pytest.fixture
-def between(mall_published: str) -> Iterator[Proxy]:
-    with proxy(mall_published) as made:
-        yield made
 
 
 def runs(connection: psycopg.Connection) -> list[tuple[Any, ...]]:

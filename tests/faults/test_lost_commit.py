@@ -16,7 +16,7 @@ from segjob.postgres.connecting.connect import Database, driver_of
 from tests import servers
 from tests.acceptance.conftest import MALL
 from tests.command import run_segjob
-from tests.faults.proxy import Fate, Line, Proxy, proxy
+from tests.faults.proxy import Fate, Line, Proxy
 
 COMMITTED = (Fate.CUT_AFTER, Fate.CUT_MEANWHILE)
 LOST = pytest.mark.parametrize("fate", [*COMMITTED, Fate.CUT_BEFORE], ids=lambda fate: fate.name.lower())
@@ -27,12 +27,6 @@ def database_url(server_url: str, server_connection: psycopg.Connection, twice_p
     """A copy of a database in which the mall was run twice."""
     with servers.fresh_database(server_url, server_connection, twice_published) as url:
         yield url
-
-
-@pytest.fixture
-def between(mall_published: str) -> Iterator[Proxy]:
-    with proxy(mall_published) as made:
-        yield made
 
 
 @pytest.fixture

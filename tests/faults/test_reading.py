@@ -15,7 +15,7 @@ import pytest
 from tests import servers
 from tests.acceptance.conftest import MALL
 from tests.command import run_segjob
-from tests.faults.proxy import Fate, Line, Proxy, proxy
+from tests.faults.proxy import Fate, Line, Proxy
 from tests.waiting import wait_until
 
 AGAIN = "the source is read once more, with a new snapshot"
@@ -31,12 +31,6 @@ def database_url(server_url: str, server_connection: psycopg.Connection, publish
     """A copy of a database in which the mall was run once."""
     with servers.fresh_database(server_url, server_connection, published_mall) as url:
         yield url
-
-
-@pytest.fixture
-def between(mall_published: str) -> Iterator[Proxy]:
-    with proxy(mall_published) as made:
-        yield made
 
 
 @pytest.fixture

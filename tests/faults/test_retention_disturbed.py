@@ -21,12 +21,12 @@ from segjob.postgres.queries import Names
 from segjob.postgres.removing import retention
 from segjob.postgres.removing.retention import prune
 from tests.acceptance.conftest import MALL, write_configuration
+from tests.acceptance.three_versions import database_url, three_versions
 from tests.command import become_command, run_segjob
 from tests.faults.onlookers import onlookers
-from tests.faults.three_versions import database_url, published_mall, three_versions
 from tests.waiting import wait_until
 
-__all__ = ["database_url", "published_mall", "three_versions"]  # fixtures
+__all__ = ["database_url", "three_versions"]  # fixtures
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 STEPS = ("detach_old", "drop_labels")

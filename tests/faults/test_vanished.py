@@ -29,7 +29,7 @@ with locks.hold_lock(connect.Database(sys.argv[1]), "mall", "fit") as lock:
     print("held", flush=True)
     while True:
         lock.verify()
-        time.sleep(float(sys.argv[2]))
+        time.sleep(float(sys.argv[2]))  # how long the line is silent between two words
 """
 LOCKS = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
 
@@ -45,7 +45,7 @@ def test_the_lock_of_a_machine_that_vanished_is_free_after_a_while(pause: float)
             machine.vanish()
             process.kill()
             process.communicate()
-            time.sleep(1)
+            time.sleep(1)  # what a process that ends in order would have told by then
             assert session.execute(LOCKS).fetchone() == (1,), "it did not vanish without a word"
             wait_until(lambda: session.execute(LOCKS).fetchone() == (0,), seconds=30)
 

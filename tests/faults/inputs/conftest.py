@@ -18,7 +18,7 @@ import pytest
 from tests import servers
 from tests.acceptance.conftest import MALL, write_configuration
 from tests.command import run_segjob
-from tests.conftest import ROOT, load_mall
+from tests.conftest import ROOT
 
 SEEN = """
 SELECT
@@ -115,30 +115,14 @@ class Mall:
         return message
 
 
-@pytest.fixture(scope="session")
-def mall_template(
-    server_url: str, server_connection: psycopg.Connection, mall_csv: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    """The name of a database in which the mall was run once; tests take copies of it."""
-    folder = tmp_path_factory.mktemp("mall")
-    write_configuration(folder, {"mall": MALL})
-    with servers.fresh_database(server_url, server_connection) as url:
-        with psycopg.connect(url, autocommit=True) as connection:
-            load_mall(connection, mall_csv)
-        for command in (["migrate"], ["run", "mall"]):
-            done = run_segjob(folder, url, *command)
-            assert done.returncode == 0, done.stderr
-        yield urlsplit(url).path.removeprefix("/")
-
-
 @pytest.fixture
 def published(
-    server_url: str, server_connection: psycopg.Connection, mall_template: str, tmp_path: Path
+    server_url: str, server_connection: psycopg.Connection, published_mall: str, tmp_path: Path
 ) -> Iterator[Mall]:
     """A copy of its own for each test."""
     write_configuration(tmp_path, {"mall": MALL})
     with (
-        servers.fresh_database(server_url, server_connection, mall_template) as url,
+        servers.fresh_database(server_url, server_connection, published_mall) as url,
         psycopg.connect(url, autocommit=True) as connection,
     ):
         yield Mall(tmp_path, url, connection)

@@ -9,10 +9,10 @@ import psycopg
 import pytest
 
 from tests import servers
-from tests.acceptance.conftest import MALL, published_mall, write_configuration
+from tests.acceptance.conftest import MALL, write_configuration
 from tests.command import run_segjob
 
-__all__ = ["database_url", "published_mall", "three_versions"]  # for modules that import these fixtures
+__all__ = ["database_url", "three_versions"]  # for modules that import these fixtures
 
 
 @pytest.fixture(scope="module")
