@@ -44,12 +44,6 @@ SELECT
 FROM {compared} AS c
 GROUP BY c.segment_id, c.new_segment_id
 
--- name: count_segments
-SELECT segment_id, count(*) AS n_customers
-FROM {part}
-WHERE segment_id IS NOT NULL
-GROUP BY segment_id
-
 -- name: drop_moves
 DROP TABLE IF EXISTS {moves}
 

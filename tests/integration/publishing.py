@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -74,16 +75,23 @@ class Shop:
         self.connection.execute(f"ANALYZE {part.table}".encode())
         return part
 
-    def store(self, version_id: int, segments: Segments, names: Mapping[int, str] | None = None) -> None:
+    def store(
+        self,
+        version_id: int,
+        segments: Segments,
+        names: Mapping[int, str] | None = None,
+        carried: Segments | None = None,
+    ) -> Part:
         """A version with its labels; its segments are called `s1`, `s2` … if nothing else is said."""
-        self.label(version_id, segments)
+        part = self.label(version_id, segments, carried)
         identity = {"segmentation": "mall", "version_id": version_id}
         with self.database.begin() as session:
             staged = {"run_id": self.new_run(), "status": "staged", "data_as_of": datetime.now(UTC)}
             session.execute(insert(version).values(blank(version) | identity | staged))
-            for one in sorted({one for one in segments.values() if one is not None}):
+            for one, n in sorted(Counter(one for one in segments.values() if one is not None).items()):
                 named = {"segment_id": one, "segment_name": (names or {}).get(one, f"s{one}"), "origin": "new"}
-                session.execute(insert(segment).values(blank(segment) | identity | named))
+                session.execute(insert(segment).values(blank(segment) | identity | named | {"n_customers_now": n}))
+        return part
 
     def new_run(self) -> int:
         row = self.connection.execute(RUN).fetchone()

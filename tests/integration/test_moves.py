@@ -17,7 +17,7 @@ WHO = [(1, 1, 1), (1, 2, 1), (2, 2, 1), (2, None, 1), (None, 1, 1), (3, 4, 1), (
 def test_everybody_is_counted_once_by_where_from_and_where_to(database, connection, kind):
     shop = Shop(database, connection, kind)
     before = shop.label(1, BEFORE)
-    after = shop.label(2, AFTER)
+    after = shop.store(2, AFTER)
     moves = Moves(before.names, 2, before.keys)
     found = compare(database, before, after)
     written = write_moves(database, before, after, moves, carried=False, logged=True)
@@ -33,7 +33,7 @@ def test_everybody_is_counted_once_by_where_from_and_where_to(database, connecti
 def test_of_those_who_moved_it_is_told_whether_their_features_or_the_model_did(database, connection):
     shop = Shop(database, connection)
     before = shop.label(1, {1: 1, 2: 1, 3: 1, 4: 1, 5: 3, 6: 3})
-    after = shop.label(2, {1: 2, 2: 2, 3: 2, 4: 1, 5: 3, 7: 2}, {1: 2, 2: 1, 3: 3, 4: 2, 5: 3, 7: 1})
+    after = shop.store(2, {1: 2, 2: 2, 3: 2, 4: 1, 5: 3, 7: 2}, carried={1: 2, 2: 1, 3: 3, 4: 2, 5: 3, 7: 1})
     expected = {
         Transition(1, 2, 3, n_features_moved=2, n_model_moved=2),
         Transition(1, 1, 1),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, Row, select, text
 
 from segjob.postgres.connecting.connect import Database
 from segjob.postgres.queries import Names, escaped, execute, quote, sql
+from segjob.postgres.tables import segment
 from segjob.postgres.writing.write import Part
 from segjob.records.comparison import Comparison, Transition
 from segjob.records.source import KeyColumn
@@ -51,8 +53,7 @@ def write_moves(
 ) -> Comparison:
     """Write down who moves when `after` takes the place of `before`, and count it.
 
-    Both tables have their key and their statistics. Only under the lock of publishing, for the number of the
-    publication is ours only as long as that is held.
+    Only under the lock of publishing, for the number of the publication is ours only as long as that is held.
 
     Parameters
     ----------
@@ -61,8 +62,13 @@ def write_moves(
     with database.begin() as connection:
         execute(connection, "compare_settings")
         create_moves(connection, moves, compared_labels(before, after), logged=logged)
-        moved = list(transitions(connection, moves.table, carried))
-        return Comparison((*stayed(segment_sizes(connection, before), moved), *moved))
+        return counted(connection, after, moves, carried)
+
+
+def counted(connection: Connection, after: Part, moves: Moves, carried: bool) -> Comparison:
+    """What a table of moves says of those who moved, and the books of `after`, which is stored, of the others."""
+    moved = list(transitions(connection, moves.table, carried))
+    return Comparison((*stayed(segment_sizes(connection, after), moved), *moved))
 
 
 def create_moves(connection: Connection, moves: Moves, compared: str, *, logged: bool) -> None:
@@ -119,15 +125,18 @@ def transition(row: Row[Any], carried: bool) -> Transition:
 
 
 def segment_sizes(connection: Connection, part: Part) -> dict[int, int]:
-    """How many customers each segment of a version has now."""
-    (statement,) = sql("count_segments", part=part.table)
-    return {row.segment_id: row.n_customers for row in connection.execute(text(escaped(statement)))}
+    """How many customers each segment of a version has now, by the books: whoever changes labels keeps them."""
+    c = segment.c
+    ours = (c.segmentation == part.names.segmentation, c.version_id == part.version_id)
+    return {
+        row.segment_id: row.n
+        for row in connection.execute(select(c.segment_id, c.n_customers_now.label("n")).where(*ours))
+    }
 
 
 def stayed(sizes: dict[int, int], moved: Sequence[Transition]) -> list[Transition]:
-    """Who is not among those who moved is where it was."""
-    gone = dict.fromkeys(sizes, 0)
+    """Who did not come to a segment was there before."""
+    came = Counter[int | None]()
     for one in moved:
-        if one.from_segment_id is not None:
-            gone[one.from_segment_id] += one.n_customers
-    return [Transition(i, i, sizes[i] - gone[i]) for i in sizes if sizes[i] > gone[i]]
+        came[one.to_segment_id] += one.n_customers
+    return [Transition(i, i, sizes[i] - came[i]) for i in sorted(sizes) if sizes[i] > came[i]]
