@@ -11,7 +11,7 @@ from torch import Tensor
 
 from segjob.clustering.cores import tally_at_once
 from segjob.clustering.minibatch import MiniBatchKMeans
-from segjob.clustering.nearest import as_rows, resolve_device
+from segjob.clustering.nearest import Tally, as_rows, resolve_device
 from segjob.clustering.passes import (
     Settled,
     largest_first,
@@ -29,7 +29,7 @@ COLD_WINS = 0.995
 """A cold fit replaces a warm one where it leaves less than this share of its inertia."""
 
 COLD_CAN_WIN = 0.998
-"""One that leaves more than this after its first pass over everyone is not followed to its end."""
+"""One that leaves more than this is not followed further: on the rows of the starts, or in a pass over everyone."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def fit(
         warm = warm_fit(rows, population, parent, unit, resolved)
     else:
         warm = None
-    cold = cold_fit(rows, population, n_clusters, seed, unit, resolved, to_beat=warm.inertia if warm else None)
+    cold = cold_fit(rows, population, n_clusters, seed, unit, resolved, warm)
     chosen = choose(warm, cold)
     return chosen.fit((*([fallback] if fallback else []), *warnings_of(chosen.settled, n_clusters)))
 
@@ -157,17 +157,25 @@ def cold_fit(
     seed: int,
     unit: float,
     device: str,
-    to_beat: int | None = None,
+    warm: Candidate | None = None,
 ) -> Candidate | None:
-    """Centres from scratch; None where their first pass over everyone is too far from an inertia to beat."""
+    """Centres from scratch; None as soon as they are too far from beating the warm ones."""
     start = find_start(rows, n_clusters, torch.Generator().manual_seed(seed))
+    seen = rows[: start.n_rows]
+    if warm and can_not_win(start.tally, tally_at_once(seen, warm.settled.centers[None], start.tally.squares)):
+        return None
     centers, n_minibatches, batch_stages = learn_rest(rows[START_ROWS:], start, unit)
-    if to_beat is not None and tally_all(population, centers, device).inertia[0] > COLD_CAN_WIN * to_beat:
+    if warm and can_not_win(tally_all(population, centers, device, warm.settled.tally.squares), warm.settled.tally):
         return None
     centers = centers[largest_first(centers, tally_at_once(rows, centers[None]).counts[0])]
     settled = ordered_passes(rows[:START_ROWS], population, centers, device)
     stages = (*start_stages(start, unit), *batch_stages, pass_stage("full_passes", settled, population.n_rows, unit))
     return Candidate(settled, stages, n_minibatches, warm=False)
+
+
+def can_not_win(cold: Tally, warm: Tally) -> bool:
+    """Whether cold centres are not far enough below warm ones, on the same rows."""
+    return cold.inertia[0] > COLD_CAN_WIN * warm.inertia[0]
 
 
 def learn_rest(rest: Tensor, start: Start, unit: float) -> tuple[np.ndarray, int, list[Stage]]:

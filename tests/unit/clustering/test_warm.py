@@ -34,6 +34,13 @@ def test_a_rerun_on_unchanged_customers_changes_not_one_bit(apart: float) -> Non
         assert (again.inertia, again.warm_start, again.n_full_passes) == (first.inertia, True, 2)
 
 
+def test_a_cold_fit_that_can_not_win_is_left_before_it_goes_over_everyone(monkeypatch: pytest.MonkeyPatch) -> None:
+    matrix = on_grid(blobs(3_000, 3, 5)[0])
+    parent = fit_from(None, matrix).centers
+    monkeypatch.setattr(kmeans, "tally_all", None)
+    assert fit_from(parent, matrix + np.float32(500)).warm_start
+
+
 def test_a_rerun_changes_nothing_where_many_customers_are_as_far_from_two_centres() -> None:
     matrix = np.random.default_rng(3).integers(0, 4, size=(2_000, 2)).astype(np.float32)
     first = fit_from(None, matrix)
