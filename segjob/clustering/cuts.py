@@ -53,7 +53,7 @@ class NumberBins:
         if not len(self.thresholds.values):
             return None
         n_ways = 4 if found[-1] else 2
-        scores = 2.0 * ways_by_threshold(hits)[:n_ways] / (ways_by_threshold(found)[:n_ways] + members)
+        scores = 2.0 * ways_by_threshold(hits, n_ways) / (ways_by_threshold(found, n_ways) + members)
         if scores.max() < scores[:2].max() + MISSING_WORTH:
             scores = scores[:2]
         worthy = scores >= scores.max() - WORTH
@@ -67,11 +67,14 @@ WAYS = ((True, False), (False, False), (True, True), (False, True))  # upward, o
 LONGEST = 99
 
 
-def ways_by_threshold(counts: np.ndarray) -> np.ndarray:
-    """How many each of the four ways to cut at each threshold leaves, (4, b)."""
-    reached = np.cumsum(counts[:-1])
-    below, above = reached[:-1], reached[-1] - reached[:-1]
-    return np.stack([above, below, above + counts[-1], below + counts[-1]])
+def ways_by_threshold(counts: np.ndarray, n_ways: int) -> np.ndarray:
+    """How many each of the first two or of all four ways to cut at each threshold leaves, (n_ways, b)."""
+    reached = counts[:-1].cumsum()
+    left = np.empty((n_ways, len(reached) - 1), reached.dtype)
+    left[1] = reached[:-1]
+    left[0] = reached[-1] - left[1]
+    left[2:] = left[: n_ways - 2] + counts[-1]
+    return left
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,23 @@ class CategoryBins:
 
 
 Bins = NumberBins | CategoryBins
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A feature with one number (n,) for each customer: twice the bin, and one more for the segment's own."""
+
+    feature: Bins
+    codes: np.ndarray
+
+    @classmethod
+    def of(cls, feature: Bins, member: np.ndarray) -> Coded:
+        return cls(feature, 2 * feature.bins + member)
+
+    def best(self, held: np.ndarray | slice, members: int) -> Cut | None:
+        """The best condition on this feature for the customers at the positions `held`."""
+        counts = np.bincount(self.codes[held], minlength=2 * self.feature.n_bins).reshape(-1, 2)
+        return self.feature.best(counts[:, 1], counts.sum(axis=1), members)
 
 
 def binned(

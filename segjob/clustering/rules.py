@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from segjob.clustering.conditions import Bound, Condition, Source, guards, sources_of, ties, written
-from segjob.clustering.cuts import Bins, Cut, binned
+from segjob.clustering.cuts import Bins, Coded, Cut, binned
 from segjob.clustering.features import Rows
 from segjob.records.model import ModelColumn
 
@@ -82,52 +82,53 @@ def learn_rules(
 
 def learn(features: Sequence[Bins], rows: Rows, member: np.ndarray) -> list[Condition]:
     """The conditions that find the members (n,) of one segment."""
-    features = promising(features, member)
-    members = int(np.count_nonzero(member))
+    cuts = Cuts(rows, member, promising([Coded.of(feature, member) for feature in features], member))
     chosen: list[Condition] = []
-    score = 2.0 * members / (len(member) + members)
-    while members and len(chosen) < MOST_CONDITIONS:
-        cut = best_cut(features, all_hold(chosen, rows), member)
+    score = 2.0 * cuts.members / (len(member) + cuts.members)
+    while cuts.members and len(chosen) < MOST_CONDITIONS:
+        cut = cuts.best(chosen)
         if cut is None or cut.score < score + LEAST_GAIN:
             break
-        chosen, score = settle(features, rows, member, [*chosen, cut.condition], cut.score)
+        chosen, score = settle(cuts, [*chosen, cut.condition], cut.score)
     return without_idle(chosen, rows, member, score)
 
 
-def promising(features: Sequence[Bins], member: np.ndarray) -> Sequence[Bins]:
+class Cuts:
+    """The best condition to add to some others; as the earlier ones are chosen again, the same are asked again."""
+
+    def __init__(self, rows: Rows, member: np.ndarray, features: Sequence[Coded]) -> None:
+        self.members = int(np.count_nonzero(member))
+        self._rows, self._features = rows, features
+        self._known: dict[tuple[int, ...], tuple[Sequence[Condition], Cut | None]] = {}
+
+    def best(self, others: Sequence[Condition]) -> Cut | None:
+        """The best condition for those of whom the others hold; the first feature wins a tie."""
+        which = tuple(map(id, others))
+        if which not in self._known:
+            held = np.flatnonzero(all_hold(others, self._rows)) if others else slice(None)
+            cuts = [feature.best(held, self.members) for feature in self._features]
+            found = max((cut for cut in cuts if cut is not None), key=lambda cut: cut.score, default=None)
+            self._known[which] = others, found  # kept, for an id is an object's only as long as that is there
+        return self._known[which][1]
+
+
+def promising(features: Sequence[Coded], member: np.ndarray) -> Sequence[Coded]:
     """Of many features those that tell most by themselves, as they are configured."""
     if len(features) <= MOST_FEATURES:
         return features
-    held, members = np.arange(len(member)), int(np.count_nonzero(member))
-    cuts = [cut_of(feature, held, member, members) for feature in features]
+    members = int(np.count_nonzero(member))
+    cuts = [feature.best(slice(None), members) for feature in features]
     scores = np.array([0.0 if cut is None else cut.score for cut in cuts])
     best = np.argsort(-scores, kind="stable")[:MOST_FEATURES]
     return [features[place] for place in np.sort(best)]
 
 
-def best_cut(features: Sequence[Bins], among: np.ndarray, member: np.ndarray) -> Cut | None:
-    """The best condition to add to those that hold `among` (n,) the customers; the first feature wins a tie."""
-    held, members = np.flatnonzero(among), int(np.count_nonzero(member))
-    is_member = member[held]
-    cuts = [cut_of(feature, held, is_member, members) for feature in features]
-    return max((cut for cut in cuts if cut is not None), key=lambda cut: cut.score, default=None)
-
-
-def cut_of(feature: Bins, held: np.ndarray, is_member: np.ndarray, members: int) -> Cut | None:
-    """The best condition on one feature for the customers at the positions `held`."""
-    counts = np.bincount(2 * feature.bins[held] + is_member, minlength=2 * feature.n_bins).reshape(-1, 2)
-    return feature.best(counts[:, 1], counts.sum(axis=1), members)
-
-
-def settle(
-    features: Sequence[Bins], rows: Rows, member: np.ndarray, chosen: list[Condition], score: float
-) -> tuple[list[Condition], float]:
+def settle(cuts: Cuts, chosen: list[Condition], score: float) -> tuple[list[Condition], float]:
     """Choose each condition again beside the others, while that gains."""
     for _ in range(ROUNDS if len(chosen) > 1 else 0):
         before = score
         for place in range(len(chosen)):
-            others = [*chosen[:place], *chosen[place + 1 :]]
-            cut = best_cut(features, all_hold(others, rows), member)
+            cut = cuts.best([*chosen[:place], *chosen[place + 1 :]])
             if cut is not None and cut.score > score:
                 chosen, score = [*chosen[:place], cut.condition, *chosen[place + 1 :]], cut.score
         if score == before:
