@@ -20,7 +20,7 @@ SALT = 0x5E67_0B5E_6A0B_2026
 PERSON = b"segjob sample"
 LARGEST_SAMPLE = 2**20
 LARGEST_SAMPLE_VALUES = 2**23
-SLACK = 4  # a sample is cut back to its capacity when it is a quarter over it
+SLACK = 2  # a sample is cut back to its capacity when it is half over it
 
 
 def sample_capacity(n_features: int) -> int:
@@ -103,7 +103,7 @@ class SampleRows:
 
     def take(self, positions: np.ndarray) -> SampleRows:
         columns = tuple(column.take(as_arrow(positions)) for column in self.categories)
-        return SampleRows(self.hashes[positions], self.numbers[positions], columns)
+        return SampleRows(self.hashes[positions], taken(self.numbers, positions), columns)
 
     def first(self, n_rows: int) -> SampleRows:
         """So many at most; in the order of the hashes a fair sample again."""
@@ -122,18 +122,19 @@ def all_hashes(parts: Parts) -> np.ndarray:
     return np.concatenate([part.hashes for part in parts])
 
 
+def taken(numbers: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Rows of a matrix whose columns lie together each, and so they do in what is returned."""
+    rows = np.empty((len(positions), numbers.shape[1]), order="F")
+    for column, values in zip(rows.T, numbers.T, strict=True):
+        column[:] = values[positions]
+    return rows
+
+
 def gather(parts: Parts, positions: np.ndarray) -> SampleRows:
     """The rows at these positions of all parts laid end to end, in this order; no copy of the rest is made."""
-    ranks = np.full(sum(part.n_rows for part in parts), -1)
-    ranks[positions] = np.arange(len(positions))
     numbers = np.empty((len(positions), parts[0].numbers.shape[1]), order="F")
-    first = 0
-    for part in parts:
-        rank = ranks[first : first + part.n_rows]
-        kept = np.flatnonzero(rank >= 0)
-        for column, values in zip(numbers.T, part.numbers.T, strict=True):
-            column[rank[kept]] = values[kept]
-        first += part.n_rows
+    for place, column in enumerate(numbers.T):
+        column[:] = np.concatenate([part.numbers[:, place] for part in parts])[positions]
     columns = zip(*(part.categories for part in parts), strict=True)
     categories = tuple(pa.concat_arrays(column).take(as_arrow(positions)) for column in columns)
     return SampleRows(all_hashes(parts)[positions], numbers, categories)
@@ -142,7 +143,7 @@ def gather(parts: Parts, positions: np.ndarray) -> SampleRows:
 def hash_order(parts: Parts) -> np.ndarray:
     """Positions by hash. Rows that share one are ordered by what they hold, so that their order of arrival is moot."""
     hashes = all_hashes(parts)
-    order = np.argsort(hashes, kind="stable")
+    order = np.argsort(hashes)
     if not np.any(hashes[order[1:]] == hashes[order[:-1]]):
         return order
     rows = gather(parts, np.arange(len(hashes)))
@@ -180,12 +181,12 @@ class HashSample:
 
     def cut(self) -> HashSample:
         """Drop what is beyond the capacity."""
-        hashes = all_hashes(self.parts)
-        threshold = int(np.partition(hashes, self.capacity - 1)[self.capacity - 1])
-        kept = np.flatnonzero(hashes <= np.uint64(threshold))
-        if len(kept) > self.capacity:
-            kept = hash_order(self.parts)[: self.capacity]
-        return HashSample(self.capacity, (gather(self.parts, kept),), threshold)
+        threshold = int(np.partition(all_hashes(self.parts), self.capacity - 1)[self.capacity - 1])
+        cut = HashSample(self.capacity, self.below(threshold), threshold)
+        if cut.n_held > self.capacity:
+            chosen = hash_order(cut.parts)[: self.capacity]
+            cut = HashSample(self.capacity, (gather(cut.parts, chosen),), threshold)
+        return cut
 
     def settle(self) -> HashSample:
         """The same sample as one part in the order of the hashes; frees what was held beyond the capacity."""

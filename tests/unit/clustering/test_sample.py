@@ -119,7 +119,7 @@ def test_a_full_sample_holds_little_more_than_its_capacity() -> None:
     for _ in range(50):
         hashes = random.integers(0, 2**63, 200).astype(np.uint64)
         sample = sample.merge(HashSample(100, (part(hashes, [""] * 200),)))
-        assert sample.n_held <= 125
+        assert sample.n_held <= 150
 
 
 def test_equal_hashes_are_ordered_by_what_the_rows_hold() -> None:
