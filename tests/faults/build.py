@@ -18,7 +18,7 @@ from psycopg.copy import LibpqWriter
 from psycopg.pq import TransactionStatus
 
 from segjob.postgres.connecting import connect
-from segjob.postgres.reading.streams import Ended, Item, Reading
+from segjob.postgres.reading.arrivals import Arrivals
 from segjob.postgres.reading.wire import SocketWire
 from segjob.progress import Phase, Progress
 from tests.command import become_command
@@ -192,12 +192,16 @@ def name_reading(points: Points) -> None:
 
         return read_into
 
-    def change_put(original: Callable[..., None]) -> Callable[..., None]:
-        def put(reading: Reading, item: Item) -> None:
-            points.come_to("before the end is told" if isinstance(item, Ended) else "before rows are handed over")
-            original(reading, item)
+    def before(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+        def change(original: Callable[..., None]) -> Callable[..., None]:
+            def hand_over(*arguments: Any) -> None:
+                points.come_to(what)
+                original(*arguments)
 
-        return put
+            return hand_over
+
+        return change
 
     replace(SocketWire, "read_into", change_read)
-    replace(Reading, "put", change_put)
+    replace(Arrivals, "put", before("before rows are handed over"))
+    replace(Arrivals, "end", before("before the end is told"))

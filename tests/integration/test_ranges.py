@@ -112,6 +112,24 @@ def test_every_row_is_read_once_in_parts(shop, source):
     assert found == plain(shop, wanted)
 
 
+@pytest.mark.parametrize("connections", [1, 2, 5])
+def test_the_rows_of_a_table_come_in_the_order_in_which_they_lie(shop, connection, connections):
+    lying = [one for (one,) in connection.execute("SELECT id FROM public.customer ORDER BY ctid")]
+    wanted = plan(shop, DIVIDED[0])
+    with hold(shop, wanted) as held:
+        table = pa.Table.from_batches(read_bulk(shop, held, wanted, connections), wanted.schema)
+    assert table.column(0).to_pylist() == lying
+
+
+def test_ranges_that_are_too_large_to_read_ahead_come_as_they_come(shop, monkeypatch):
+    monkeypatch.setattr(ranges, "TABLES_OPENED", 2)
+    monkeypatch.setattr(ranges, "ORDERED_BYTES", 8192)
+    wanted = plan(shop, DIVIDED[0])
+    n_parts, found = read_parts(shop, wanted)
+    assert n_parts == 2
+    assert found == plain(shop, wanted)
+
+
 @pytest.mark.parametrize("source", UNDIVIDED, ids=str)
 def test_what_can_not_be_divided_is_read_in_one_statement(shop, source):
     wanted = plan(shop, source)

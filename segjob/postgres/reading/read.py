@@ -23,7 +23,7 @@ from segjob.postgres.connecting.discretion import sentence_of
 from segjob.postgres.connecting.meaning import MEANINGS
 from segjob.postgres.queries import driver_query
 from segjob.postgres.reading.columns import ReadPlan
-from segjob.postgres.reading.ranges import read_statements, wire_schema
+from segjob.postgres.reading.ranges import can_keep_order, read_statements, wire_schema
 from segjob.postgres.reading.rows import RowDecoder
 from segjob.postgres.reading.snapshot import Snapshot
 from segjob.postgres.reading.streams import NotPrepared, read_streams
@@ -52,8 +52,8 @@ def read_bulk(
 ) -> Generator[pa.RecordBatch, None, None]:
     """Read through binary COPY over several sessions, of which each has a thread.
 
-    The rows come in no particular order. A signal reaches the caller while the server is silent; whoever stops early
-    cancels what is going on; the sessions end with the iterator.
+    The rows of a table come in the order in which they lie, unless it has very many partitions. A signal reaches the
+    caller while the server is silent; whoever stops early cancels what is going on; the sessions end with the iterator.
 
     Parameters
     ----------
@@ -73,12 +73,17 @@ def read_bulk(
     sent = wire_schema(plan.schema)
     reading = partial(batch_of_columns, sent=sent, schema=plan.schema)
     preparation = (SESSION, session_settings(), READ_ONLY, set_snapshot(snapshot))
-    with (
-        bulk_errors(),
-        closing(
-            read_streams(database, preparation, statements, RowDecoder(sent), reading, connections, slower)
-        ) as batches,
-    ):
+    streams = read_streams(
+        database,
+        preparation,
+        statements,
+        RowDecoder(sent),
+        reading,
+        connections,
+        slower,
+        in_order=can_keep_order(snapshot.extent, len(statements)),
+    )
+    with bulk_errors(), closing(streams) as batches:
         yield from batches
 
 

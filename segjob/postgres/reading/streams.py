@@ -1,4 +1,4 @@
-"""Sessions that read the parts of one whole at the same time, and what they read as one iterator.
+"""Sessions that read the parts of one whole at the same time, and what they read as one iterator, in the whole's order.
 
 Every session has a thread. A thread that is ahead waits until the caller has taken what it read, and so, in the end,
 does the server: however much there is to read, memory does not grow.
@@ -9,21 +9,20 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from queue import Full, Queue
-from threading import Event, Thread
-from typing import TypeAlias
+from dataclasses import dataclass
+from threading import Thread
 
 import psycopg
 import pyarrow as pa
 
 from segjob.errors import SegjobError
 from segjob.postgres.connecting.connect import Database, open_session
+from segjob.postgres.reading.arrivals import Arrivals
 from segjob.postgres.reading.libpq import LibpqWire
 from segjob.postgres.reading.replies import GaveUp, Replies
 from segjob.postgres.reading.rows import RowDecoder
 from segjob.postgres.reading.tls import open_tls
-from segjob.postgres.reading.wire import PATIENCE, ServerError, SocketWire, Wire, give_up
+from segjob.postgres.reading.wire import ServerError, SocketWire, Wire, give_up
 
 SENT_AHEAD = 4096  # bytes of a statement that a connection takes in while the server is busy sending
 JOIN_SECONDS = 5.0
@@ -35,18 +34,22 @@ class NotPrepared(ServerError):
 
 
 @dataclass(frozen=True)
-class Ended:
-    """A statement has ended and all its rows are here."""
-
-
-@dataclass(frozen=True)
 class Slower:
     """What is read comes, but not as fast as it could."""
 
     reason: str
 
 
-Item: TypeAlias = "pa.RecordBatch | Ended | Slower | BaseException"
+@dataclass(frozen=True)
+class Statement:
+    """A SELECT, and the part of the whole that it belongs to."""
+
+    part: int
+    text: str
+
+    @property
+    def copy(self) -> str:
+        return f"COPY (\n{self.text}\n) TO STDOUT (FORMAT binary)"
 
 
 @dataclass(frozen=True)
@@ -56,33 +59,23 @@ class Reading:
     Attributes
     ----------
     preparation : statements that every session begins with
-    statements : SELECTs; each is read once, by the session that comes to it first
+    statements : each is read once, by the session that comes to it first
     decoder : of their rows
     as_batch : makes a batch of some rows' columns, or raises
     """
 
     preparation: Sequence[str]
-    statements: deque[str]
+    statements: deque[Statement]
     decoder: RowDecoder
     as_batch: Callable[[list[pa.Array]], pa.RecordBatch]
-    items: Queue[Item]
-    given_up: Event = field(default_factory=Event)
+    arrivals: Arrivals[pa.RecordBatch, Slower]
 
-    def take(self) -> str | None:
-        """A statement that nobody has read yet, as COPY."""
+    def take(self) -> Statement | None:
+        """A statement that nobody has read yet."""
         try:
-            return f"COPY (\n{self.statements.popleft()}\n) TO STDOUT (FORMAT binary)"
+            return self.statements.popleft()
         except IndexError:
             return None
-
-    def put(self, item: Item) -> None:
-        """Hand something to the caller, as soon as that has taken what came before."""
-        while not self.given_up.is_set():
-            try:
-                return self.items.put(item, timeout=PATIENCE)
-            except Full:
-                continue
-        raise GaveUp
 
 
 def read_streams(
@@ -93,6 +86,8 @@ def read_streams(
     as_batch: Callable[[list[pa.Array]], pa.RecordBatch],
     n_streams: int,
     slower: Callable[[str], None],
+    *,
+    in_order: bool = False,
 ) -> Generator[pa.RecordBatch, None, None]:
     """Read the statements over so many sessions, or over fewer where the server has no more to give.
 
@@ -101,6 +96,8 @@ def read_streams(
     Parameters
     ----------
     slower : called with the reason for each session that could not be opened, and where only libpq can read
+    in_order : give the rows of one statement after those of the one before; for statements that read little each, for
+        what is read ahead lies in memory
 
     Raises
     ------
@@ -109,7 +106,10 @@ def read_streams(
         Not a single session could be opened.
     """
     n_streams = min(n_streams, len(statements))
-    reading = Reading(preparation, deque(statements), decoder, as_batch, Queue(n_streams + 1))
+    waiting = deque(Statement(place if in_order else 0, text) for place, text in enumerate(statements))
+    parts = [1] * len(statements) if in_order else [len(statements)]
+    arrivals = Arrivals[pa.RecordBatch, Slower](parts, n_streams)
+    reading = Reading(preparation, waiting, decoder, as_batch, arrivals)
     first = open_wire(open_session(database, database.deadline))
     if isinstance(first, LibpqWire):
         slower(ROW_BY_ROW)
@@ -118,17 +118,11 @@ def read_streams(
         return open_wire(open_session(database, 0.0))
 
     with working(reading, [lambda: first, *[another] * (n_streams - 1)]):
-        n_left = len(statements)
-        while n_left:
-            match reading.items.get():
-                case pa.RecordBatch() as batch:
-                    yield batch
-                case Ended():
-                    n_left -= 1
-                case Slower() as one:
-                    slower(one.reason)
-                case BaseException() as error:
-                    raise error
+        for item in arrivals:
+            if isinstance(item, Slower):
+                slower(item.reason)
+            else:
+                yield item
 
 
 @contextmanager
@@ -143,7 +137,7 @@ def working(reading: Reading, sessions: Sequence[Callable[[], Wire]]) -> Iterato
             thread.start()
         yield
     finally:
-        reading.given_up.set()
+        reading.arrivals.give_up()
         for thread in threads:
             thread.join(JOIN_SECONDS)
 
@@ -155,21 +149,14 @@ def work(reading: Reading, session: Callable[[], Wire]) -> None:
     except GaveUp:
         return
     except BaseException as error:
-        put_last(reading, error)
-
-
-def put_last(reading: Reading, error: BaseException) -> None:
-    try:
-        reading.put(error)
-    except GaveUp:
-        return
+        reading.arrivals.fail(error)
 
 
 def read_over(reading: Reading, session: Callable[[], Wire]) -> None:
     try:
         opened = session()
     except SegjobError as error:
-        reading.put(Slower(f"a session could not be opened: {error}"))
+        reading.arrivals.tell(Slower(f"a session could not be opened: {error}"))
         return
     with ending(opened) as wire:
         read_all(reading, wire)
@@ -201,21 +188,22 @@ def read_all(reading: Reading, wire: Wire) -> None:
     The next one is sent before the last is read, so that the server need not wait for us between them. A long one has
     to wait: a server that sends, to somebody who sends, takes nothing in.
     """
-    replies = Replies(wire, reading.decoder, reading.given_up)
+    arrivals = reading.arrivals
+    replies = Replies(wire, reading.decoder, arrivals.given_up)
     statement = reading.take()
-    for text in (*reading.preparation, *([statement] if statement else [])):
+    for text in (*reading.preparation, *([statement.copy] if statement else [])):
         wire.send(text)
     prepare(replies, len(reading.preparation))
     while statement is not None:
         following = reading.take()
-        ahead = following is not None and len(following) <= SENT_AHEAD
+        ahead = following is not None and len(following.text) <= SENT_AHEAD
         if following is not None and ahead:
-            wire.send(following)
+            wire.send(following.copy)
         for columns in replies.batches():
-            reading.put(reading.as_batch(columns))
-        reading.put(Ended())
+            arrivals.put(statement.part, reading.as_batch(columns))
+        arrivals.end(statement.part)
         if following is not None and not ahead:
-            wire.send(following)
+            wire.send(following.copy)
         statement = following
 
 
