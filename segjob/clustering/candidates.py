@@ -93,7 +93,7 @@ def summarise_chunk(matrix: np.ndarray, candidates: Sequence[np.ndarray], device
 
 def add_block(block: Tensor, norms: Tensor, centers: Tensor, total: Tensor) -> None:
     """Add the rows' coordinates, squared distances and distances, both in halves, and their number by segment."""
-    lowest, members, counts = memberships(center_scores(block, centers)[None])
+    lowest, members, counts, _ = memberships(center_scores(block, centers)[None])
     squared = lowest[0] + norms
     halves = [*in_halves(squared), *in_halves((squared.sqrt() * DISTANCE_STEPS).round_())]
     total[:, :-1] += members[0] @ torch.cat([block, torch.stack(halves, dim=1)], dim=1)

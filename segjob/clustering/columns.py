@@ -10,6 +10,7 @@ import numpy as np
 from segjob.clustering.categories import frequent_categories
 from segjob.clustering.features import impute, missing, scale, transform
 from segjob.clustering.moments import Moments
+from segjob.clustering.quantiles import median, quantiles
 from segjob.records.model import OTHER, ModelColumn
 from segjob.records.source import FeatureFamily, FeatureSpec
 
@@ -61,8 +62,7 @@ def number_draft(
     sample = np.ascontiguousarray(sample)
     column = described(spec, family, extremes, n_missing, moments, sample[~missing(spec, sample)])
     low, high = transformed_extremes(column)
-    quantiles = np.quantile(transform(column, sample), QUANTILES)
-    return Draft(column, low, high, tuple(quantiles.tolist()))
+    return Draft(column, low, high, tuple(quantiles(transform(column, sample), QUANTILES)))
 
 
 def described(
@@ -74,7 +74,7 @@ def described(
     present: np.ndarray,
 ) -> ModelColumn:
     """The column as it is in the source, with what is imputed and where is clipped."""
-    median = float(np.median(present)) if len(present) else moments.mean
+    middle = median(present) if len(present) else moments.mean
     column = ModelColumn(
         spec.column, spec.column, None, family, spec.transform, spec.scale, spec.impute, weight=spec.weight
     )
@@ -83,7 +83,7 @@ def described(
     low, high = clip_bounds(spec, extremes, present)
     return replace(
         column,
-        impute_value={"median": median, "mean": moments.mean, "zero": 0.0, "exclude": None}[spec.impute],
+        impute_value={"median": middle, "mean": moments.mean, "zero": 0.0, "exclude": None}[spec.impute],
         clip_low=low,
         clip_high=high,
         n_missing=n_missing,
@@ -91,7 +91,7 @@ def described(
         maximum=extremes[1],
         population_mean=moments.mean,
         population_std=moments.std,
-        population_median=median,
+        population_median=middle,
     )
 
 
@@ -101,7 +101,7 @@ def clip_bounds(
     """The clip quantiles in source units; 0 and 1 are the exact extremes, so that they clip nothing."""
     if spec.clip is None:
         return None, None
-    low, high = np.quantile(present, spec.clip).tolist() if len(present) else extremes
+    low, high = quantiles(present, spec.clip) if len(present) else extremes
     return (extremes[0] if spec.clip[0] <= 0.0 else low), (extremes[1] if spec.clip[1] >= 1.0 else high)
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from segjob.clustering.quantiles import upper_quantile
+
 FLOOR = 1e-4
 """The least share that a segment counts with, so that an empty one makes no infinity."""
 
@@ -52,4 +54,4 @@ def far_bounds(distances: np.ndarray, index: np.ndarray, n_segments: int) -> lis
     distances, index : (s,) from the own centre, and the position of that. A segment without a row has the bound 0
     """
     own = [distances[index == position] for position in range(n_segments)]
-    return [float(np.quantile(one, FAR_QUANTILE, method="higher")) if len(one) else 0.0 for one in own]
+    return [upper_quantile(one, FAR_QUANTILE) if len(one) else 0.0 for one in own]

@@ -74,12 +74,14 @@ class Tally:
     counts : (R, k) int64
     sums : (R, k, d) int64, of the members' coordinates
     squares : of all coordinates of the rows, in sum; a Python integer
+    tied : whether a row may be as near to two centres of a set, so that the order of these says whose it is
     """
 
     centers: np.ndarray
     counts: np.ndarray
     sums: np.ndarray
     squares: int
+    tied: bool = True
 
     @cached_property
     def inertia(self) -> tuple[int, ...]:
@@ -90,17 +92,18 @@ class Tally:
 
     def merge(self, other: Tally) -> Tally:
         """The tally of the rows of both, with the same centres."""
-        squares = self.squares + other.squares
-        return Tally(self.centers, self.counts + other.counts, self.sums + other.sums, squares)
+        squares, tied = self.squares + other.squares, self.tied or other.tied
+        return Tally(self.centers, self.counts + other.counts, self.sums + other.sums, squares, tied)
 
     def one(self, index: int) -> Tally:
         """The tally of one set of centres, R = 1."""
         chosen = slice(index, index + 1)
-        return Tally(self.centers[chosen], self.counts[chosen], self.sums[chosen], self.squares)
+        return Tally(self.centers[chosen], self.counts[chosen], self.sums[chosen], self.squares, self.tied)
 
     def take(self, positions: np.ndarray) -> Tally:
         """The same with the centres of each set in another order; those left out have no members."""
-        return Tally(self.centers[:, positions], self.counts[:, positions], self.sums[:, positions], self.squares)
+        counts, sums = self.counts[:, positions], self.sums[:, positions]
+        return Tally(self.centers[:, positions], counts, sums, self.squares, self.tied)
 
 
 def tally(rows: Tensor, centers: np.ndarray, squares: int | None = None) -> Tally:
@@ -116,13 +119,15 @@ def tally(rows: Tensor, centers: np.ndarray, squares: int | None = None) -> Tall
     stacked = torch.from_numpy(centers.reshape(-1, n_columns)).to(rows.device, torch.float64)  # (R * k, d)
     counts = torch.zeros(n_sets, n_clusters, dtype=torch.float64, device=rows.device)
     sums = torch.zeros(len(stacked), n_columns, dtype=torch.float64, device=rows.device)
+    tied = False
     for block in row_blocks(rows, len(stacked)):
         scores = center_scores(block, stacked).view(n_sets, n_clusters, -1)
-        _, members, members_counted = memberships(scores)
+        _, members, members_counted, block_tied = memberships(scores)
+        tied |= block_tied
         counts += members_counted
         sums += members.view(len(stacked), -1) @ block
     known = sum_of_squares(rows) if squares is None else squares
-    return Tally(centers, whole(counts), whole(sums).reshape(centers.shape), known)
+    return Tally(centers, whole(counts), whole(sums).reshape(centers.shape), known, tied)
 
 
 def sum_of_squares(rows: Tensor) -> int:
@@ -144,18 +149,21 @@ def center_scores(rows: Tensor, centers: Tensor) -> Tensor:
     return torch.addmm(squared_norms(centers)[:, None], centers, rows.T, alpha=-2)
 
 
-def memberships(scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The lowest scores (R, n), a 1 where they are (R, k, n), the first of equals only, and the counts (R, k)."""
+def memberships(scores: Tensor) -> tuple[Tensor, Tensor, Tensor, bool]:
+    """The lowest scores (R, n), a 1 where they are (R, k, n), the counts (R, k), and whether there were equals.
+
+    Of equals the first one counts.
+    """
     lowest = scores.amin(dim=1)
     members = torch.eq(scores, lowest[:, None], out=torch.empty_like(scores))
     counts = members.sum(2)
     if int(counts.sum()) == lowest.numel():
-        return lowest, members, counts
+        return lowest, members, counts, False
     free = 1.0 - members[:, 0]
     for index in range(1, members.shape[1]):
         members[:, index] *= free
         free -= members[:, index]
-    return lowest, members, members.sum(2)
+    return lowest, members, members.sum(2), True
 
 
 @dataclass(frozen=True)
@@ -183,11 +191,11 @@ def assign(rows: Tensor, centers: np.ndarray) -> Assignment:
 def two_nearest(rows: Tensor, centers: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     scores, norms = center_scores(rows, centers)[None], squared_norms(rows)
     positions = torch.arange(len(centers), dtype=torch.float64, device=rows.device)
-    lowest, members, _ = memberships(scores)
+    lowest, members, *_ = memberships(scores)
     index = positions @ members[0]
     if len(centers) == 1:
         return index, lowest[0] + norms, torch.full_like(index, -1), torch.zeros_like(index)
-    second, runners_up, _ = memberships(scores.add_(members, alpha=FARTHER))
+    second, runners_up, *_ = memberships(scores.add_(members, alpha=FARTHER))
     return index, lowest[0] + norms, positions @ runners_up[0], second[0] + norms
 
 

@@ -105,13 +105,14 @@ def exact_passes(
 def ordered_passes(sample: Tensor, population: Population[np.ndarray], centers: np.ndarray, device: str) -> Settled:
     """The same with the largest segment first.
 
-    Rows that are as far from two centres go to the first, so another order may give other members: where the order
-    changes, the passes begin again from there, and what is kept holds in the order in which it is kept.
+    Rows that are as far from two centres go to the first, so another order may give them others: where there are such
+    rows and the order changes, the passes begin again from there, and what is kept holds in the order in which it is
+    kept.
     """
     settled = exact_passes(sample, population, centers, device)
     for _ in range(MOST_ORDERINGS):
         ordered = in_order(settled)
-        if not settled.converged or np.array_equal(ordered.centers, settled.centers):
+        if not (settled.converged and settled.tally.tied) or np.array_equal(ordered.centers, settled.centers):
             return ordered
         again = exact_passes(sample, population, ordered.placed, device)
         n_passes = settled.n_passes + again.n_passes

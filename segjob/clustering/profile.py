@@ -16,6 +16,7 @@ from segjob.clustering.features import (
     scaled_value,
     source_value,
 )
+from segjob.clustering.quantiles import median
 from segjob.clustering.sample import SampleRows
 from segjob.clustering.summary import SegmentSummary, number_exponent
 from segjob.records.model import ModelColumn
@@ -104,7 +105,7 @@ def segment_medians(
             present = values[chosen]
             present = present[~np.isnan(present)]
             if len(present):
-                row[segment] = np.median(present)
+                row[segment] = median(present)
     return medians
 
 

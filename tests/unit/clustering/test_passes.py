@@ -48,6 +48,17 @@ def test_what_is_kept_holds_in_the_order_in_which_it_is_kept(seed: int) -> None:
     np.testing.assert_array_equal(again.counts, settled.counts)
 
 
+def test_another_order_of_the_centres_costs_no_pass_where_nobody_is_as_near_to_two() -> None:
+    matrix = on_grid(blobs(6_000, 3, 4, apart=6.0)[0])
+    rows, population = torch.from_numpy(matrix), ListPopulation([matrix])
+    largest = passes.ordered_passes(rows, population, matrix[:4].astype(np.int64), "cpu").centers
+    smallest = passes.exact_passes(rows, population, largest[::-1].copy(), "cpu")
+    settled = passes.ordered_passes(rows, population, largest[::-1].copy(), "cpu")
+    assert settled.n_passes == smallest.n_passes
+    np.testing.assert_array_equal(settled.centers, largest)
+    np.testing.assert_array_equal(settled.counts, smallest.counts[::-1])
+
+
 def test_a_centre_that_loses_its_members_among_all_customers_is_moved() -> None:
     sample = torch.tensor([[0.0], [100.0], [200.0]])
     population = ListPopulation([np.array([[0], [1], [100], [200]], np.float32)])
