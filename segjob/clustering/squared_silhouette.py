@@ -4,10 +4,10 @@ The mean squared distance from x to the n customers of a segment needs no pairs:
 members' mean μ and their summed squares w about it; to the others of the own segment it is n / (n - 1) times that
 (the identity of König and Huygens; scikit-learn has it as `silhouette_samples(metric="sqeuclidean")`).
 
-The sums of the label pass say where μ lies and how large w is. With h, the whole grid point next to μ, and the whole
-numbers n (μ - h), |x - h|² and n (x - h)(μ - h) are sums of products of whole numbers, hence exact, and all else is
-done element by element. So a customer's silhouette is the same to the last bit in any chunk and on any device, and is
-rounded to 2**-36 before it is summed.
+The sums of the label pass say where μ lies and how large w is. With the segment's centre c, a whole grid point not far
+from μ, and the whole numbers n (μ - c), |x - c|² and n (x - c)(μ - c) are sums of products of whole numbers, hence
+exact, and all else is done element by element. So a customer's silhouette is the same to the last bit in any chunk and
+on any device, and is rounded to 2**-36 before it is summed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,15 @@ import torch
 from torch import Tensor
 
 from segjob.clustering.grid import LIMIT
-from segjob.clustering.nearest import as_rows, center_scores, memberships, resolve_device, row_blocks, squared_norms
+from segjob.clustering.nearest import (
+    FARTHER,
+    as_rows,
+    center_scores,
+    memberships,
+    resolve_device,
+    row_blocks,
+    squared_norms,
+)
 from segjob.records.version import Score
 
 if TYPE_CHECKING:
@@ -91,17 +99,16 @@ class SquaredPass:
 
     def __init__(self, centers: np.ndarray, summary: SegmentSummary, device: str = "auto") -> None:
         self.device, _ = resolve_device(device)
-        near = np.rint(centers + (summary.coordinates - summary.counts[:, None] * centers) / customers(summary))
-        offsets, scale = whole_offsets(summary.coordinates - summary.counts[:, None] * near.astype(np.int64))
-        squares = mean_squares(summary, centers, near.astype(np.int64))
-        counts = customers(summary)[:, 0]
-        self._centers, self._near, self._offsets = map(self._on_device, (centers, near, offsets))  # (k, d)
-        self._at_near = -(self._near * self._offsets).sum(1)[:, None]
-        self._halves = self._on_device(counts / (2.0 * scale))
-        self._squares = self._on_device(np.where(summary.counts > 0, squares, np.inf))
-        self._own_squares = self._on_device(np.where(summary.counts > 0, squares, 0.0))
-        self._moved = self._on_device(np.square(offsets * scale / counts[:, None]).sum(axis=1))
-        self._unbiased = self._on_device(np.where(counts > 1, counts / np.maximum(counts - 1, 1), 0.0))
+        counts = np.maximum(summary.counts, 1)
+        offsets, scale = whole_offsets(summary.coordinates - summary.counts[:, None] * centers)
+        squares = np.array([float(Fraction(*one)) for one in zip(summary.inertia, counts.tolist(), strict=True)])
+        self._centers, self._offsets = map(self._on_device, (centers, offsets))  # (k, d)
+        self._at_centers = -(self._centers * self._offsets).sum(1)[:, None]
+        self._doubles = self._on_device(-2.0 * scale / counts)[:, None]
+        self._squares = self._on_device(np.where(summary.counts > 0, squares, FARTHER))[:, None]
+        unbiased = np.where(counts > 1, counts / np.maximum(counts - 1, 1), 0.0)
+        moved = np.square(offsets * scale / counts[:, None]).sum(axis=1)
+        self._of_own = self._on_device(np.stack([np.where(summary.counts > 0, squares, 0.0), unbiased, moved]))
 
     def _on_device(self, values: np.ndarray) -> Tensor:
         return torch.from_numpy(values.astype(np.float64)).to(self.device)
@@ -112,36 +119,32 @@ class SquaredPass:
         for block in row_blocks(as_rows(matrix, self.device), n_clusters):
             members, silhouettes, distances = self.silhouettes(block)
             high, low = in_halves((distances * STEPS).round_())
-            steps = [torch.ones_like(silhouettes), (silhouettes * STEPS).round_(), high, low]
-            totals += (members @ torch.stack(steps, dim=1)).to(torch.int64)
+            steps = torch.stack([(silhouettes * STEPS).round_(), high, low], dim=1)
+            totals += torch.cat([members.sum(1, keepdim=True), members @ steps], dim=1).to(torch.int64)
         counts, *sums = totals.cpu().numpy().T
         of_silhouettes, of_high, of_low = (values.astype(object) for values in sums)
         return SquaredTotals(counts, of_silhouettes, of_high * HALF + of_low)
 
     def silhouettes(self, block: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Of rows (b, d) float64: a 1 at their segment (k, b), the silhouettes, the distances from its mean."""
-        members = memberships(center_scores(block, self._centers)[None])[1][0]
-        squared = center_scores(block, self._near).add_(squared_norms(block))  # |x - h|², (k, b)
-        along = torch.addmm(self._at_near, self._offsets, block.T)  # n (x - h)(μ - h)
-        squared.sub_(along.div_(self._halves[:, None]))  # |x - μ|² - |μ - h|²
-        own, unbiased = (squared * members).sum(0), self._unbiased @ members
-        within = (own + self._own_squares @ members) * unbiased
-        between = squared.add_(self._squares[:, None]).masked_fill_(members > 0.0, torch.inf).amin(dim=0)
+        scores = center_scores(block, self._centers)
+        members = memberships(scores[None])[1][0]
+        squared = scores.add_(squared_norms(block))  # |x - c|², (k, b)
+        along = torch.addmm(self._at_centers, self._offsets, block.T)  # n (x - c)(μ - c)
+        squared.addcmul_(along, self._doubles)  # |x - μ|² - |μ - c|²
+        own, (own_squares, unbiased, moved) = (squared * members).sum(0), self._of_own @ members
+        within = (own + own_squares) * unbiased
+        between = squared.add_(self._squares).add_(members, alpha=FARTHER).amin(dim=0)
         larger = torch.maximum(within, between)
-        defined = (unbiased > 0.0) & (larger > 0.0) & torch.isfinite(between)
+        defined = (unbiased > 0.0) & (larger > 0.0) & (between < FARTHER / 2)
         silhouettes = torch.where(defined, (between - within) / larger, 0.0)
-        return members, silhouettes, (own + self._moved @ members).clamp_(min=0.0).sqrt_()
+        return members, silhouettes, (own + moved).clamp_(min=0.0).sqrt_()
 
 
 def in_halves(values: Tensor) -> tuple[Tensor, Tensor]:
     """Whole numbers of up to 62 bits as multiples of 2**26 and what is left, whose sums float64 holds exactly."""
     high = (values / HALF).floor_()
     return high, values - high * HALF
-
-
-def customers(summary: SegmentSummary) -> np.ndarray:
-    """The customers of each segment, (k, 1), to divide by."""
-    return np.asarray(np.maximum(summary.counts, 1)[:, None])
 
 
 def whole_offsets(offsets: np.ndarray) -> tuple[np.ndarray, float]:
@@ -152,20 +155,3 @@ def whole_offsets(offsets: np.ndarray) -> tuple[np.ndarray, float]:
     bits = int(np.abs(offsets).max(initial=0)).bit_length() + LIMIT.bit_length() + offsets.shape[1].bit_length()
     scale = 2.0 ** max(bits - EXACT_BITS, 0)
     return np.rint(offsets / scale), scale
-
-
-def mean_squares(summary: SegmentSummary, centers: np.ndarray, near: np.ndarray) -> np.ndarray:
-    """The mean squared distances of the members from other whole points than the centres, (k,), rounded once."""
-    found = []
-    for inertia, count, sums, center, point in zip(
-        summary.inertia.tolist(),
-        summary.counts.tolist(),
-        summary.coordinates.tolist(),
-        centers.tolist(),
-        near.tolist(),
-        strict=True,
-    ):
-        moves = [(to - at, total - count * at) for to, at, total in zip(point, center, sums, strict=True)]
-        about = inertia + sum(count * step**2 - 2 * step * total for step, total in moves)
-        found.append(float(Fraction(about, max(count, 1))))
-    return np.array(found)
