@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segjob.clustering.nearest import as_rows, center_scores, resolve_device, row_blocks, whole
+from segjob.clustering.nearest import as_rows, resolve_device, row_blocks, squared_distances, whole
 from segjob.clustering.silhouette_draw import Members, draw, everybody, sampled_roles
 from segjob.clustering.silhouette_interval import METHOD, overall_score, segment_estimate, segment_score
 from segjob.clustering.silhouette_values import Evaluation, evaluate
@@ -39,7 +39,7 @@ class Silhouette:
     segments : one a segment, in the order of the centres
     rows : (e,) positions in the sample of the customers evaluated, ascending
     values : (e,) float64
-    index : (s,) the nearest centre of every row of the sample
+    index, squared : (s,) the nearest centre of every row of the sample, and the squared distance from it, grid units
     """
 
     overall: Score
@@ -47,6 +47,7 @@ class Silhouette:
     rows: np.ndarray
     values: np.ndarray
     index: np.ndarray
+    squared: np.ndarray
 
 
 def silhouette(sample: np.ndarray, centers: np.ndarray, counts: np.ndarray, device: str = "auto") -> Silhouette:
@@ -63,29 +64,29 @@ def silhouette(sample: np.ndarray, centers: np.ndarray, counts: np.ndarray, devi
     counts : (k,) customers a segment, in the population
     """
     rows = as_rows(sample, resolve_device(device)[0])
-    index = nearest(rows, centers)
+    index, squared = nearest(rows, centers)
     complete = len(rows) == int(counts.sum())
     if len(centers) == 1:
-        return no_silhouette(index, complete and len(rows) <= EXACT_ROWS)
+        return no_silhouette(index, squared, complete and len(rows) <= EXACT_ROWS)
     members = Members(index, len(centers))
     for evaluations in growing(rows, members, counts, complete):
-        found = summed_up(evaluations, counts, index)
+        found = summed_up(evaluations, counts, index, squared)
         if precise(found.overall):
             break
     return found
 
 
-def nearest(rows: Tensor, centers: np.ndarray) -> np.ndarray:
-    """The index of the nearest centre of each row, (s,); ties go to the lowest, as in the label pass."""
+def nearest(rows: Tensor, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The index of the nearest centre of each row, (s,), and its squared distance; ties as in the label pass."""
     stacked = torch.from_numpy(centers).to(rows.device, torch.float64)
-    found = [center_scores(block, stacked).min(dim=0).indices for block in row_blocks(rows, len(centers))]
-    return whole(torch.cat(found))
+    found = [squared_distances(block, stacked).min(dim=0) for block in row_blocks(rows, len(centers))]
+    return whole(torch.cat([one.indices for one in found])), whole(torch.cat([one.values for one in found]))
 
 
-def no_silhouette(index: np.ndarray, exact: bool) -> Silhouette:
+def no_silhouette(index: np.ndarray, squared: np.ndarray, exact: bool) -> Silhouette:
     """One segment has no next one, hence no silhouette."""
     none = Score(None, None, None, METHOD, 0, exact)
-    return Silhouette(none, (none,), np.empty(0, np.int64), np.empty(0), index)
+    return Silhouette(none, (none,), np.empty(0, np.int64), np.empty(0), index, squared)
 
 
 def precise(score: Score) -> bool:
@@ -118,7 +119,7 @@ def small_segments(counts: np.ndarray) -> np.ndarray:
     return small
 
 
-def summed_up(evaluations: list[Evaluation], counts: np.ndarray, index: np.ndarray) -> Silhouette:
+def summed_up(evaluations: list[Evaluation], counts: np.ndarray, index: np.ndarray, squared: np.ndarray) -> Silhouette:
     """The scores; each segment was evaluated in one of the draws at most."""
     own = np.concatenate([one.drawn.own for one in evaluations])
     exact = np.any([one.drawn.exact for one in evaluations], axis=0)
@@ -130,6 +131,5 @@ def summed_up(evaluations: list[Evaluation], counts: np.ndarray, index: np.ndarr
         for each, count in enumerate(counts)
     ]
     order = np.argsort(rows)
-    return Silhouette(
-        overall_score(estimates, counts), tuple(map(segment_score, estimates)), rows[order], values[order], index
-    )
+    overall, segments = overall_score(estimates, counts), tuple(map(segment_score, estimates))
+    return Silhouette(overall, segments, rows[order], values[order], index, squared)

@@ -158,14 +158,16 @@ def write(task: Task, lock: Lock, customers: Customers, fitted: Fitted, record: 
     with task.progress.phase("write", customers.n_rows) as phase, new_part(database, part):
         counted = write_labels(task, part, customers, fitted, phase)
         record.rows_labelled = customers.labelled.n_rows
-        with completing(database, part):
+        with completing(database, part) as wait_for_key:
             version = score(task, customers, fitted, counted, version_id, record)
-        lock.verify()
-        with database.begin() as connection:
-            store_version(connection, replace(version, watermark=record.watermark))
-            store_model(connection, version, model_arrays(version.model))
-            if fitted.choice:
-                store_candidates(connection, task.name, record.run_id, fitted.choice.candidates)
+            task.spools.close()  # nobody reads the customers again; to let go of them takes a while too
+            wait_for_key()
+            lock.verify()
+            with database.begin() as connection:
+                store_version(connection, replace(version, watermark=record.watermark))
+                store_model(connection, version, model_arrays(version.model))
+                if fitted.choice:
+                    store_candidates(connection, task.name, record.run_id, fitted.choice.candidates)
     return version, part
 
 

@@ -78,8 +78,8 @@ def build_version(task: Task, identity: Identity, customers: Customers, fitted: 
         stages=fitted.fit.stages,
         model=Model(plan.columns, plan.grid_exponent, ids, centers),
         segments=with_far_bounds(
-            fitted,
-            scored.index,
+            plan.unit,
+            scored,
             segments(
                 task.segmentation,
                 ids,
@@ -97,16 +97,9 @@ def build_version(task: Task, identity: Identity, customers: Customers, fitted: 
     )
 
 
-def with_far_bounds(fitted: Fitted, index: np.ndarray, found: tuple[Segment, ...]) -> tuple[Segment, ...]:
-    """The segments with the distance from which on a customer is far from their centre, for the drift.
-
-    Parameters
-    ----------
-    index : of each customer of the sample, the position of the segment
-    """
-    steps = fitted.prepared.sample - fitted.fit.centers[index]
-    distances = np.sqrt(np.einsum("nd,nd->n", steps, steps)) * fitted.prepared.plan.unit
-    bounds = far_bounds(distances, index, len(found))
+def with_far_bounds(unit: float, scored: Silhouette, found: tuple[Segment, ...]) -> tuple[Segment, ...]:
+    """The segments with the distance from which on a customer is far from their centre, for the drift."""
+    bounds = far_bounds(np.sqrt(scored.squared) * unit, scored.index, len(found))
     return tuple(replace(one, distance_p99=bound) for one, bound in zip(found, bounds, strict=True))
 
 

@@ -1,8 +1,8 @@
 """Whole columns as binary COPY: no Python object a row, and nothing that keeps other threads from working.
 
-The format: for each row the number of its fields, for each field its length in bytes and its bytes in network order; a
-length of -1 is NULL. Fields of fixed width that follow one another have the same stride in every row, so numpy writes
-them as one structured array. Arrow joins these arrays with the columns of text between them.
+The format: for each row the number of its fields, for each field its length in bytes and its bytes in network order.
+Fields of fixed width that follow one another have the same stride in every row, so numpy writes them as one structured
+array. Arrow joins these arrays with the columns of text between them.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ from segjob.arrays import as_numpy
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
-NULL = -1
 
-Column: TypeAlias = np.ndarray | pa.Array | None
-"""The values of one column: numbers or fixed bytes, an Arrow array of text, or None where all of it is NULL."""
+Column: TypeAlias = np.ndarray | pa.Array
+"""The values of one column: numbers or fixed bytes, or an Arrow array of text."""
 
 Field: TypeAlias = tuple[str, str, np.ndarray | int]
 """One field of a structured array: its name, its type, and its values by row, or the value that all rows have."""
@@ -69,9 +68,7 @@ def parts(columns: Sequence[Column]) -> Iterator[pa.Array | list[Field]]:
     fields: list[Field] = [("n", ">i2", len(columns))]
     for place, column in enumerate(columns):
         length, value = f"length {place}", f"value {place}"
-        if column is None:
-            fields.append((length, ">i4", NULL))
-        elif isinstance(column, np.ndarray):
+        if isinstance(column, np.ndarray):
             fields.append((length, ">i4", column.itemsize))
             fields.append((value, column.dtype.newbyteorder(">").str, column))
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -26,7 +26,6 @@ from segjob.postgres.writing.sending import Rows, end_sessions, open_writer, sen
 from segjob.records.model import Labels
 from segjob.records.source import KeyColumn
 
-LABEL_COLUMNS = ("distance", "segment_id", "runner_up_segment_id", "simplified_silhouette", "carried_segment_id")
 UNLABELLED_COLUMNS = ("excluded_by",)
 STREAM_ROWS = 100_000  # customers that make another stream worth its connection
 DISCARD_SECONDS = 1.0  # until a server that is gone is left to the next run
@@ -133,10 +132,11 @@ def fill_keys(database: Database, part: Part, keys: Iterable[pa.RecordBatch], n_
 
 
 @contextmanager
-def completing(database: Database, part: Part) -> Iterator[None]:
+def completing(database: Database, part: Part) -> Iterator[Callable[[], None]]:
     """Build the key of a filled table and analyse it, in a session and a thread of its own while the block works.
 
-    The block's end waits for it. If the block raises, or a signal arrives, the server is told to stop.
+    What the block is given waits until the key is there; the end of the block waits for all. If the block raises, or a
+    signal arrives, the server is told to stop.
 
     Raises
     ------
@@ -144,48 +144,54 @@ def completing(database: Database, part: Part) -> Iterator[None]:
         The key is not unique in the source.
     """
     with ThreadPoolExecutor(1, "segjob-key") as worker, closing(open_writer(database)) as session:
-        completed = worker.submit(complete, session, part)
+        keyed = worker.submit(build_key, session, part)
+        completed = worker.submit(analyse, session, part, keyed)
         try:
-            yield
+            yield keyed.result
             completed.result()
         except BaseException:
             end_sessions([session], [completed])
             raise
 
 
-def complete(session: psycopg.Connection, part: Part) -> None:
-    """The primary key after the load, and statistics."""
+def analyse(session: psycopg.Connection, part: Part, keyed: Future[None]) -> None:
+    """Statistics of a table that has its key."""
+    keyed.result()
     with translated():
-        build_key(session, part)
         session.execute(driver_query("analyze", relation=part.table))
         session.commit()
 
 
 def build_key(session: psycopg.Connection, part: Part) -> None:
     """Index everything in one go. The server's DETAIL would name a customer: it stays out of the message."""
-    try:
-        session.execute(driver_query("key_part", **part.identifiers))
-    except UniqueViolation:
-        columns = ", ".join(key.name for key in part.keys)
-        raise DataError(
-            f"key ({columns}) is not unique in the source: some customers appear more than once; "
-            "make the source return one row a customer"
-        ) from None
+    with translated():
+        try:
+            session.execute(driver_query("key_part", **part.identifiers))
+            session.commit()
+        except UniqueViolation:
+            columns = ", ".join(key.name for key in part.keys)
+            raise DataError(
+                f"key ({columns}) is not unique in the source: some customers appear more than once; "
+                "make the source return one row a customer"
+            ) from None
 
 
 # Rows
 
 
 def labelled_rows(part: Part, keys: pa.RecordBatch, labels: Labels) -> Rows:
-    """One chunk with its labels. With one segment there is no runner-up and no silhouette: NULL.
-
-    So is the segment that the parent's model gives, where there is no such model.
+    """One chunk with its labels, without the columns that would be NULL: the runner-up of a single segment, and what a
+    parent's model says where there is none.
     """
-    alone = bool(np.isnan(labels.simplified_silhouette).all())
-    runner_up, silhouette = labels.runner_up_segment_id, labels.simplified_silhouette
-    values = [labels.distance, labels.segment_id, *((None, None) if alone else (runner_up, silhouette))]
-    values.append(labels.carried_segment_id)
-    return Rows((*part.key_names, *LABEL_COLUMNS), [*map(key_column, keys.columns), *values], keys.num_rows)
+    columns: list[Column] = [*map(key_column, keys.columns), labels.distance, labels.segment_id]
+    names = [*part.key_names, "distance", "segment_id"]
+    if not np.isnan(labels.simplified_silhouette).all():
+        columns += [labels.runner_up_segment_id, labels.simplified_silhouette]
+        names += ["runner_up_segment_id", "simplified_silhouette"]
+    if labels.carried_segment_id is not None:
+        columns.append(labels.carried_segment_id)
+        names.append("carried_segment_id")
+    return Rows(tuple(names), columns, keys.num_rows)
 
 
 def unlabelled_rows(part: Part, batch: pa.RecordBatch) -> Rows:
