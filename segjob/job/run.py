@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
@@ -34,7 +35,7 @@ from segjob.records.version import Version
 if TYPE_CHECKING:
     from segjob.config import Settings
     from segjob.job.fitting import Fitted
-    from segjob.job.version import Counted
+    from segjob.job.version import Counted, SampleScores
 
 
 def run(database: Database, settings: Settings, name: str, order: Order, progress: Progress) -> dict[str, Any]:
@@ -98,8 +99,10 @@ def rehearse(task: Task) -> dict[str, Any]:
     fitted = fit(task, customers)
     record.warnings += task.warned(fitted.warnings)
     from segjob.job.labelling import only_label
+    from segjob.job.version import score_sample
 
-    version = score(task, customers, fitted, only_label(task, customers, fitted), 0, record)
+    of_sample = score_sample(fitted, task.device)
+    version = score(task, customers, fitted, of_sample, only_label(task, customers, fitted), 0, record)
     with task.database.begin() as connection:
         published = load_published(connection, task.name)
         basis = basis_of(connection, task.name, published.version_id if published else None)
@@ -145,21 +148,26 @@ def fit(task: Task, customers: Customers) -> Fitted:
 
 
 def write(task: Task, lock: Lock, customers: Customers, fitted: Fitted, record: Record) -> tuple[Version, Part]:
-    """The labels of a version in their table, and the version beside them; scored while the server builds the key.
+    """The labels of a version in their table, and the version beside them.
+
+    It is scored while the labels travel and the server builds their key, as far as either lets it.
 
     The version is stored when all of its labels are known to be there. Without it, its table goes away again.
     """
     from segjob.job.labelling import write_labels
+    from segjob.job.version import score_sample
 
     database = task.database
     with database.begin() as connection:
         version_id = next_version(connection, task.name)
     part = Part(task.names, version_id, task.plan.keys)
     with task.progress.phase("write", customers.n_rows) as phase, new_part(database, part):
-        counted = write_labels(task, part, customers, fitted, phase)
+        with ThreadPoolExecutor(1, "segjob-score") as beside:
+            scoring = beside.submit(score_sample, fitted, task.device)
+            counted = write_labels(task, part, customers, fitted, phase)
         record.rows_labelled = customers.labelled.n_rows
         with completing(database, part) as wait_for_key:
-            version = score(task, customers, fitted, counted, version_id, record)
+            version = score(task, customers, fitted, scoring.result(), counted, version_id, record)
             task.spools.close()  # nobody reads the customers again; to let go of them takes a while too
             wait_for_key()
             lock.verify()
@@ -172,7 +180,13 @@ def write(task: Task, lock: Lock, customers: Customers, fitted: Fitted, record: 
 
 
 def score(
-    task: Task, customers: Customers, fitted: Fitted, counted: Counted, version_id: int, record: Record
+    task: Task,
+    customers: Customers,
+    fitted: Fitted,
+    of_sample: SampleScores,
+    counted: Counted,
+    version_id: int,
+    record: Record,
 ) -> Version:
     """How good the segments are."""
     from segjob.job.version import Identity, build_version
@@ -180,4 +194,4 @@ def score(
     parent = fitted.matched.parent
     identity = Identity(task.name, version_id, parent.version_id if parent else None, record.run_id)
     with task.progress.phase("score"):
-        return build_version(task, identity, customers, fitted, counted)
+        return build_version(task, identity, customers, fitted, of_sample, counted)

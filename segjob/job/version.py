@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -19,6 +19,7 @@ from segjob.clustering.silhouette import Silhouette, silhouette
 from segjob.clustering.squared_silhouette import SquaredPass, SquaredTotals
 from segjob.clustering.summary import SegmentSummary
 from segjob.config.segmentation import Segmentation
+from segjob.errors import InternalError
 from segjob.job.customers import Customers
 from segjob.job.fitting import Fitted, column_types
 from segjob.job.matching import Matched
@@ -49,15 +50,45 @@ class Counted:
         return Counted(self.segments.merge(other.segments), self.rules.merge(other.rules))
 
 
-def build_version(task: Task, identity: Identity, customers: Customers, fitted: Fitted, counted: Counted) -> Version:
+@dataclass(frozen=True)
+class SampleScores:
+    """What the sample says of the segments; it needs no labels, so it is computed while they travel.
+
+    Attributes
+    ----------
+    medians : of the raw values, (number of numeric features, k)
+    far_bounds : (k,) the distance from which on a customer is far from the segment's centre, for the drift
+    """
+
+    silhouette: Silhouette
+    medians: np.ndarray
+    far_bounds: list[float]
+
+
+def score_sample(fitted: Fitted, device: str) -> SampleScores:
+    """Score the segments by the sample."""
+    prepared, n_segments = fitted.prepared, len(fitted.segment_ids)
+    scored = silhouette(prepared.sample, fitted.fit.centers, fitted.fit.counts, device)
+    distances = np.sqrt(scored.squared) * prepared.plan.unit
+    return SampleScores(
+        scored,
+        segment_medians(prepared.plan.columns, prepared.rows, scored.index, n_segments),
+        far_bounds(distances, scored.index, n_segments),
+    )
+
+
+def build_version(
+    task: Task, identity: Identity, customers: Customers, fitted: Fitted, of_sample: SampleScores, counted: Counted
+) -> Version:
     """Score the segments, explain them, and put everything together that the version keeps."""
     centers, ids, plan, summary = fitted.fit.centers, fitted.segment_ids, fitted.prepared.plan, counted.segments
-    scored = silhouette(fitted.prepared.sample, centers, summary.counts, task.device)
+    if not np.array_equal(summary.counts, fitted.fit.counts):
+        raise InternalError("the labels are not those of the fit; nothing was published")
+    scored = of_sample.silhouette
     squared = fitted.prepared.population.reduce(SquaredPass(centers, summary, task.device))
     rows = fitted.prepared.rows
-    medians = segment_medians(plan.columns, rows, scored.index, len(ids))
     apart = differences(plan.columns, plan.unit, summary, fitted.prepared.sample)
-    found = centroids(plan.columns, plan.unit, centers, ids, summary, medians)
+    found = centroids(plan.columns, plan.unit, centers, ids, summary, of_sample.medians)
     return Version(
         segmentation=identity.segmentation,
         version_id=identity.version_id,
@@ -77,30 +108,20 @@ def build_version(task: Task, identity: Identity, customers: Customers, fitted: 
         scope_hash=task.segmentation.scope_hash(),
         stages=fitted.fit.stages,
         model=Model(plan.columns, plan.grid_exponent, ids, centers),
-        segments=with_far_bounds(
+        segments=segments(
+            task.segmentation,
+            ids,
+            segment_names(plan.columns, apart, ids, names_by_id(task.segmentation.names, fitted.matched)),
+            fitted.matched.by_id,
+            measured(task, customers, fitted, counted.rules),
+            summary,
+            of_sample,
+            squared,
             plan.unit,
-            scored,
-            segments(
-                task.segmentation,
-                ids,
-                segment_names(plan.columns, apart, ids, names_by_id(task.segmentation.names, fitted.matched)),
-                fitted.matched.by_id,
-                measured(task, customers, fitted, counted.rules),
-                summary,
-                scored,
-                squared,
-                plan.unit,
-            ),
         ),
         centroids=with_differences(found, apart),
         sample=sample_rows(plan.columns, plan.unit, rows, fitted.prepared.sample, ids, scored),
     )
-
-
-def with_far_bounds(unit: float, scored: Silhouette, found: tuple[Segment, ...]) -> tuple[Segment, ...]:
-    """The segments with the distance from which on a customer is far from their centre, for the drift."""
-    bounds = far_bounds(np.sqrt(scored.squared) * unit, scored.index, len(found))
-    return tuple(replace(one, distance_p99=bound) for one, bound in zip(found, bounds, strict=True))
 
 
 def names_by_id(given: Mapping[int, str], matched: Matched) -> dict[int, str]:
@@ -129,7 +150,7 @@ def segments(
     matches: Sequence[Match],
     rules: Sequence[MeasuredRule],
     summary: SegmentSummary,
-    scored: Silhouette,
+    of_sample: SampleScores,
     squared: SquaredTotals,
     unit: float,
 ) -> tuple[Segment, ...]:
@@ -150,8 +171,18 @@ def segments(
             rule_recall=rule.recall,
             origin=match.origin,
             from_segment_ids=match.from_segment_ids,
+            distance_p99=far,
         )
-        for segment_id, name, match, rule, count, inertia, score, squared_score in zip(
-            ids, names, matches, rules, summary.counts, summary.inertia, scored.segments, squared.segments, strict=True
+        for segment_id, name, match, rule, count, inertia, score, squared_score, far in zip(
+            ids,
+            names,
+            matches,
+            rules,
+            summary.counts,
+            summary.inertia,
+            of_sample.silhouette.segments,
+            squared.segments,
+            of_sample.far_bounds,
+            strict=True,
         )
     )
