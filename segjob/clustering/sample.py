@@ -6,9 +6,7 @@ mostly the same ones from run to run. A prefix of the sample, in the order of th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from hashlib import blake2b
 
 import numpy as np
 import pyarrow as pa
@@ -16,8 +14,6 @@ import pyarrow.compute as pc
 
 from segjob.arrays import as_arrow, as_numpy
 
-SALT = 0x5E67_0B5E_6A0B_2026
-PERSON = b"segjob sample"
 LARGEST_SAMPLE = 2**20
 LARGEST_SAMPLE_VALUES = 2**23
 SLACK = 2  # a sample is cut back to its capacity when it is half over it
@@ -34,52 +30,6 @@ def sample_capacity(n_features: int) -> int:
     n_features : as they are read, or columns as they are clustered
     """
     return min(LARGEST_SAMPLE, LARGEST_SAMPLE_VALUES // max(n_features, 1))
-
-
-def splitmix64(values: np.ndarray) -> np.ndarray:
-    """Scramble uint64 values, one to one (Steele, Lea, Flood 2014)."""
-    z = values + np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
-
-
-def key_hashes(keys: pa.RecordBatch) -> np.ndarray:
-    """Hash every customer's key to uint64, (n,).
-
-    Parameters
-    ----------
-    keys : one to three columns without nulls, of int16, int32, int64, binary(16) or string
-    """
-    columns = keys.columns
-    if len(columns) == 1 and pa.types.is_integer(columns[0].type):
-        return splitmix64(int64_values(columns[0]).view(np.uint64) ^ np.uint64(SALT))
-    return digests(canonical_keys(columns))
-
-
-def int64_values(column: pa.Array) -> np.ndarray:
-    return as_numpy(column.cast(pa.int64()))
-
-
-def digests(items: Iterable[bytes]) -> np.ndarray:
-    hashed = (blake2b(item, digest_size=8, person=PERSON, usedforsecurity=False).digest() for item in items)
-    return np.frombuffer(b"".join(hashed), dtype=">u8").astype(np.uint64)
-
-
-def canonical_keys(columns: list[pa.Array]) -> Iterable[bytes]:
-    """One byte string a key; keys that differ never share one, for each part of several states its length."""
-    if len(columns) == 1:
-        return column_bytes(columns[0])
-    parts = [[len(item).to_bytes(4, "big") + item for item in column_bytes(column)] for column in columns]
-    return (b"".join(key) for key in zip(*parts, strict=True))
-
-
-def column_bytes(column: pa.Array) -> list[bytes]:
-    """Text as UTF-8, uuids as they are, integers as 8 bytes, whatever their width in the source."""
-    if pa.types.is_integer(column.type):
-        return [value.to_bytes(8, "big", signed=True) for value in column.to_pylist()]
-    items: list[bytes] = column.cast(pa.binary()).to_pylist()
-    return items
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import numpy as np
 
 from segjob.clustering.categories import CategoryCounts, count_categories
 from segjob.clustering.features import missing, numeric_specs
-from segjob.clustering.sample import HashSample, SampleRows, key_hashes, sample_capacity
+from segjob.clustering.key_hash import key_hashes
+from segjob.clustering.sample import HashSample, SampleRows, sample_capacity
 from segjob.records.population import Chunk
 from segjob.records.source import FeatureSpec
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from sqlalchemy import Connection
 
-from segjob.clustering.sample import key_hashes
+from segjob.clustering.key_hash import key_hashes
 from segjob.errors import InternalError, UsageError
 from segjob.job.recording import Started, recorded
 from segjob.postgres.connecting.connect import Database

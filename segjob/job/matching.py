@@ -11,10 +11,10 @@ import pyarrow as pa
 from segjob.arrays import as_arrow, as_numpy
 from segjob.clustering.alignment import Match, align
 from segjob.clustering.contingency import Contingency, Predecessor, cross, nearest
+from segjob.clustering.key_hash import key_hashes
 from segjob.clustering.kmeans import Fit
 from segjob.clustering.model_features import answers_for
 from segjob.clustering.nearest import one_thread_each
-from segjob.clustering.sample import key_hashes
 from segjob.engine.local import LocalPopulation, zip_populations
 from segjob.engine.spool import Spool
 from segjob.job.customers import Customers
