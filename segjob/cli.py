@@ -31,6 +31,7 @@ from segjob.options import (
     pairs,
     settings,
 )
+from segjob.preload import preload_torch
 
 RARELY = 100_000
 """New objects after which Python looks for garbage. Imports bring a million, none of which goes away again, and to look
@@ -159,6 +160,7 @@ def run(
 ) -> None:
     """Fit, label, score and publish."""
     chosen = settings(context, config, database_url)
+    preload_torch()
     from segjob.commands.run import Wanted, print_results, run_all
 
     wanted = Wanted(
@@ -183,6 +185,7 @@ def score(
 ) -> None:
     """Label new and changed customers with the published model, without a new fit."""
     chosen = settings(context, config, database_url)
+    preload_torch()
     from segjob.commands.score import print_scores, score_all
 
     results, exit_code = score_all(chosen, chosen_names(chosen, names, everything), pairs(param))
@@ -205,6 +208,7 @@ def choose_k(
 ) -> None:
     """Try numbers of segments, print and store their scores, and suggest one."""
     chosen = settings(context, config, database_url)
+    preload_torch()
     from segjob.commands.choose_k import choose_k, print_choice
 
     found = choose_k(chosen, name, least, most, pairs(param))
