@@ -61,14 +61,25 @@ def warm_passes(sample: Tensor, population: Population[np.ndarray], centers: np.
 
     Where they do not, it would take many: those centres go through Lloyd's iterations on the sample first.
     """
-    held = exact_passes(sample[:START_ROWS], population, centers, device, most=2)
-    if held.converged:
-        return held
-    near = held.centers
-    for rows in (sample[:START_ROWS], sample):
+    seen, begun = sample[:START_ROWS], Placed(centers, np.arange(len(centers)))
+    found = tally_all(population, centers, device)
+    following = next_centers(seen, begun, found)
+    n_passes = 1
+    if found.counts.all() and not surely_gains(found, following.centers):
+        n_passes = 2
+        gained = tally_all(population, following.centers, device, found.squares)
+        if gains_too_little(found.inertia[0], gained.inertia[0]):
+            return Settled(begun, found, n_passes, found.inertia[0], converged=True)
+    near = following.centers
+    for rows in (seen, sample):
         near = iterated(rows, near)
-    settled = exact_passes(sample[:START_ROWS], population, replace(held.placed, centers=near), device)
-    return replace(settled, n_passes=held.n_passes + settled.n_passes, inertia_before=held.inertia_before)
+    settled = exact_passes(seen, population, replace(following, centers=near), device, found.squares)
+    return replace(settled, n_passes=n_passes + settled.n_passes, inertia_before=found.inertia[0])
+
+
+def surely_gains(found: Tally, following: np.ndarray) -> bool:
+    """Whether centres (k, d) gain enough to be followed even if nobody changes sides, which only adds to the gain."""
+    return not gains_too_little(found.inertia[0], replace(found, centers=following[None]).inertia[0])
 
 
 def iterated(rows: Tensor, centers: np.ndarray) -> np.ndarray:
@@ -87,19 +98,23 @@ def exact_passes(
     population: Population[np.ndarray],
     centers: np.ndarray | Placed,
     device: str,
-    most: int | None = None,
+    squares: int | None = None,
 ) -> Settled:
-    """Lloyd's passes over everyone: keep the first centres whose next pass gains less than 1e-5 of the inertia."""
+    """Lloyd's passes over everyone: keep the first centres whose next pass gains less than 1e-5 of the inertia.
+
+    Parameters
+    ----------
+    squares : of all coordinates of everyone, in sum, where that is known
+    """
     placed = centers if isinstance(centers, Placed) else Placed(centers, np.arange(len(centers)))
-    most = MOST_PASSES if most is None else most
-    passes = islice(lloyd_passes(sample, population, placed, device), most)
+    passes = islice(lloyd_passes(sample, population, placed, device, squares), MOST_PASSES)
     kept, found = next(passes)
     inertia_before = found.inertia[0]
     for n_passes, (following, following_tally) in enumerate(passes, start=2):
         if found.counts.all() and gains_too_little(found.inertia[0], following_tally.inertia[0]):
             return Settled(kept, found, n_passes, inertia_before, converged=True)
         kept, found = following, following_tally
-    return Settled(kept, found, most, inertia_before, converged=False)
+    return Settled(kept, found, MOST_PASSES, inertia_before, converged=False)
 
 
 def ordered_passes(sample: Tensor, population: Population[np.ndarray], centers: np.ndarray, device: str) -> Settled:
@@ -137,10 +152,9 @@ def gains_too_little(inertia: int, following: int) -> bool:
 
 
 def lloyd_passes(
-    sample: Tensor, population: Population[np.ndarray], placed: Placed, device: str
+    sample: Tensor, population: Population[np.ndarray], placed: Placed, device: str, squares: int | None = None
 ) -> Iterator[tuple[Placed, Tally]]:
     """Centres and their exact tally, pass after pass."""
-    squares: int | None = None
     while True:
         found = tally_all(population, placed.centers, device, squares)
         squares = found.squares

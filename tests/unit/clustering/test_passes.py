@@ -90,3 +90,15 @@ def test_a_segment_that_is_not_in_the_sample_stays_itself() -> None:
     assert settled.placed.origins.tolist() == [0, 1, 2]
     assert settled.centers[1].tolist() == [900_001, 900_001]
     assert settled.counts[1] == 2
+
+
+def test_a_parent_that_moves_is_told_from_its_first_pass_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    matrix = np.random.default_rng(5).integers(-500, 500, size=(900, 2)).astype(np.float32)
+    sample, parent = torch.from_numpy(matrix), np.array([[-400, 0], [0, 0], [400, 400]])
+    at_once = passes.warm_passes(sample, ListPopulation([matrix]), parent, "cpu")
+    monkeypatch.setattr(passes, "surely_gains", lambda *_: False)
+    by_looking = passes.warm_passes(sample, ListPopulation([matrix]), parent, "cpu")
+    assert at_once.n_passes == by_looking.n_passes - 1
+    assert (at_once.inertia, at_once.inertia_before) == (by_looking.inertia, by_looking.inertia_before)
+    np.testing.assert_array_equal(at_once.centers, by_looking.centers)
+    np.testing.assert_array_equal(at_once.counts, by_looking.counts)
