@@ -15,8 +15,11 @@ from threading import Thread
 
 
 def preload_torch() -> None:
-    """Begin, and come back at once. Where it can not be done, `import torch` does it all, and says what is wrong."""
-    Thread(target=load_library, name="segjob-preload", daemon=True).start()
+    """Begin, and come back at once. Where it can not be done, `import torch` does it all, and says what is wrong.
+
+    The process does not end before this has: a library is not to be left half loaded.
+    """
+    Thread(target=load_library, name="segjob-preload").start()
 
 
 def load_library() -> None:

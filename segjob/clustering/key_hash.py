@@ -32,7 +32,7 @@ def key_hashes(keys: pa.RecordBatch) -> np.ndarray:
     ----------
     keys : one to three columns without nulls, of int16, int32, int64, binary(16) or string
     """
-    hashes = np.full(keys.num_rows, SALT)
+    hashes = np.array([SALT])
     for column in keys.columns:
         if pa.types.is_string(column.type):
             hashes = with_text(hashes, column)
