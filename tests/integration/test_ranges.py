@@ -17,7 +17,7 @@ from segjob.postgres.connecting.connect import Database
 from segjob.postgres.reading import ranges, snapshot
 from segjob.postgres.reading.columns import ReadPlan, plan_read
 from segjob.postgres.reading.expected import Expected
-from segjob.postgres.reading.ranges import page_cuts, read_statements
+from segjob.postgres.reading.ranges import can_keep_order, page_cuts, read_statements
 from segjob.postgres.reading.read import read_bulk, read_plain
 from segjob.postgres.reading.snapshot import Extent, hold
 from segjob.postgres.reading.source import describe
@@ -145,6 +145,8 @@ def test_what_the_configuration_calls_safe_is_read_in_a_part_for_each_session(sh
     n_parts, found = read_parts(shop, wanted)
     assert n_parts == 3
     assert found == plain(shop, wanted)
+    with hold(shop, wanted) as held:
+        assert not can_keep_order(held.extent, n_parts)  # one would wait for all of another
 
 
 @pytest.mark.parametrize("source", BY_PAGES, ids=str)

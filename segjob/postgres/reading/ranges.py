@@ -105,8 +105,8 @@ def range_count(extent: Extent, n_streams: int) -> int:
 
 
 def can_keep_order(extent: Extent, n_statements: int) -> bool:
-    """Whether ranges are so small that the rows can come in the table's order.
+    """Whether these are ranges of a table, and so small that its rows can come in the order in which they lie.
 
-    Keys mostly lie in that order, and labels that are written in the order of their keys are indexed in half the time.
+    Keys mostly lie in that order, and labels that are written in the order of their keys are cheaper to index.
     """
-    return sum(extent.pages) * extent.page_bytes <= n_statements * ORDERED_BYTES
+    return bool(extent.pages) and sum(extent.pages) * extent.page_bytes <= n_statements * ORDERED_BYTES
