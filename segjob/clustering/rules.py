@@ -99,17 +99,16 @@ class Cuts:
     def __init__(self, rows: Rows, member: np.ndarray, features: Sequence[Coded]) -> None:
         self.members = int(np.count_nonzero(member))
         self._rows, self._features = rows, features
-        self._known: dict[tuple[int, ...], tuple[Sequence[Condition], Cut | None]] = {}
+        self._known: dict[tuple[Condition, ...], Cut | None] = {}
 
     def best(self, others: Sequence[Condition]) -> Cut | None:
         """The best condition for those of whom the others hold; the first feature wins a tie."""
-        which = tuple(map(id, others))
-        if which not in self._known:
+        asked = tuple(others)
+        if asked not in self._known:
             held = np.flatnonzero(all_hold(others, self._rows)) if others else slice(None)
             cuts = [feature.best(held, self.members) for feature in self._features]
-            found = max((cut for cut in cuts if cut is not None), key=lambda cut: cut.score, default=None)
-            self._known[which] = others, found  # kept, for an id is an object's only as long as that is there
-        return self._known[which][1]
+            self._known[asked] = max((cut for cut in cuts if cut is not None), key=lambda cut: cut.score, default=None)
+        return self._known[asked]
 
 
 def promising(features: Sequence[Coded], member: np.ndarray) -> Sequence[Coded]:

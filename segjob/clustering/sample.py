@@ -81,7 +81,7 @@ def taken(numbers: np.ndarray, positions: np.ndarray) -> np.ndarray:
 
 
 def gather(parts: Parts, positions: np.ndarray) -> SampleRows:
-    """The rows at these positions of all parts laid end to end, in this order; no copy of the rest is made."""
+    """The rows at these positions of all parts laid end to end, in this order; one column is laid so at a time."""
     numbers = np.empty((len(positions), parts[0].numbers.shape[1]), order="F")
     for place, column in enumerate(numbers.T):
         column[:] = np.concatenate([part.numbers[:, place] for part in parts])[positions]

@@ -67,6 +67,7 @@ class Arrivals(Generic[Item, Note]):
         """Say that all items of a part are here which this thread reads now."""
         with self._changed:
             self._not_ended[part] -= 1
+            self._pass_turn_on()
             self._changed.notify_all()
 
     def tell(self, note: Note) -> None:
@@ -99,14 +100,18 @@ class Arrivals(Generic[Item, Note]):
                 if not self._notes and self._turn == len(self._parts):
                     return
                 item = self._notes.popleft() if self._notes else self._parts[self._turn].popleft()
+                self._pass_turn_on()
                 self._changed.notify_all()
             yield item
 
     def _has_next(self) -> bool:
-        """Whether there is something to hand on; the turn passes on where a part has ended."""
+        """Whether there is something to hand on, or nothing more to come."""
+        over = self._turn == len(self._parts)
+        return bool(self._failure or self._notes or over or self._parts[self._turn])
+
+    def _pass_turn_on(self) -> None:
+        """To the first part that has items here, or has not ended."""
         while self._turn < len(self._parts) and not (self._not_ended[self._turn] or self._parts[self._turn]):
             self._turn += 1
             if self._turn < len(self._parts):
                 self._n_ahead -= len(self._parts[self._turn])
-            self._changed.notify_all()
-        return bool(self._failure or self._notes or self._turn == len(self._parts) or self._parts[self._turn])

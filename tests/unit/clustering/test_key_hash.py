@@ -68,11 +68,14 @@ def test_moving_a_letter_between_two_text_keys_changes_the_hash() -> None:
 def test_a_slice_of_a_batch_hashes_like_its_rows() -> None:
     batch = keys(pa.array(["a", "b", "c", "d"]))
     np.testing.assert_array_equal(key_hashes(batch.slice(1, 2)), key_hashes(batch)[1:3])
+    ids = keys(pa.array([uuid.UUID(int=number).bytes for number in (1, 2**64, 3, 4)], pa.binary(16)))
+    np.testing.assert_array_equal(key_hashes(ids.slice(1, 2)), key_hashes(ids)[1:3])
 
 
 def test_no_keys_have_no_hashes() -> None:
     assert key_hashes(keys(pa.array([], pa.string()))).tolist() == []
     assert key_hashes(keys(pa.array([], pa.int64()))).tolist() == []
+    assert key_hashes(keys(pa.array([], pa.binary(16)))).tolist() == []
 
 
 def test_hashes_of_consecutive_integers_are_spread_evenly() -> None:
