@@ -21,6 +21,7 @@ Batches = Iterator[tuple[pa.RecordBatch, Labels]]
 
 BIGINT = (KeyColumn("id", "bigint", "integer"),)
 CHUNK = 1000
+MANY = 10_000 * CHUNK  # so many that each of several sessions gets some, however late its thread begins
 
 
 def new(database: Database, keys: tuple[KeyColumn, ...] = BIGINT, version_id: int = 1) -> Part:

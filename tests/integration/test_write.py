@@ -16,7 +16,7 @@ from segjob.postgres.writing import write
 from segjob.postgres.writing.write import Part, new_part
 from segjob.records.model import Labels
 from segjob.records.source import KeyColumn
-from tests.integration.parts import BIGINT, CHUNK, Batches, chunks, labels, load_part, new, sessions, stored
+from tests.integration.parts import BIGINT, CHUNK, MANY, Batches, chunks, labels, load_part, new, sessions, stored
 from tests.waiting import wait_until
 
 EVERY_KEY = {
@@ -79,11 +79,17 @@ def test_every_customer_arrives_once_through_any_number_of_streams(database, con
 def test_several_sessions_send_at_the_same_time(database, connection, part, monkeypatch):
     monkeypatch.setattr(write, "STREAM_ROWS", CHUNK)
 
-    def watched() -> Batches:
-        yield from chunks(20 * CHUNK)
-        wait_until(lambda: len(sessions(connection, "COPY")) == 3)
+    class Seen(Exception):
+        pass
 
-    load_part(database, part, watched(), [], 20 * CHUNK, 3)
+    def watched() -> Batches:
+        for batch in chunks(MANY):
+            if len(sessions(connection, "COPY")) == 3:
+                raise Seen
+            yield batch
+
+    with pytest.raises(Seen):
+        load_part(database, part, watched(), [], MANY, 3)
 
 
 def test_few_customers_need_one_session_only(database, connection, part):

@@ -17,7 +17,7 @@ from segjob.postgres.connecting.connect import Database
 from segjob.postgres.writing import sending, write
 from segjob.postgres.writing.write import Part, completing, drop_orphans, fill_part, new_part
 from segjob.records.source import KeyColumn
-from tests.integration.parts import CHUNK, Batches, chunks, labels, leftovers, load_part, new, sessions, stored
+from tests.integration.parts import CHUNK, MANY, Batches, chunks, labels, leftovers, load_part, new, sessions, stored
 from tests.waiting import wait_until
 
 
@@ -74,18 +74,18 @@ def test_a_pass_that_fails_midway_leaves_nothing(database, connection, part, mon
 
 def test_a_stream_that_is_killed_stops_the_others_and_the_pass(database, connection, part, monkeypatch):
     monkeypatch.setattr(write, "STREAM_ROWS", CHUNK)
-    given: list[int] = []
+    killed: list[int] = []
 
-    def endless() -> Batches:
-        for batch in chunks(2**62):
-            given.append(batch[0].num_rows)
-            if len(given) == 20:
-                wait_until(lambda: len(sessions(connection, "COPY")) == 2)
-                connection.execute("SELECT pg_terminate_backend(%s)", [sessions(connection, "COPY")[0][0]])
+    def killing() -> Batches:
+        for batch in chunks(MANY):
+            copying = sessions(connection, "COPY")
+            if len(copying) == 2 and not killed:
+                killed.append(copying[0][0])
+                connection.execute("SELECT pg_terminate_backend(%s)", killed)
             yield batch
 
     with pytest.raises(DatabaseUnavailable, match="the connection broke while the labels were written"):
-        load_part(database, part, endless(), [], 2**62, 2)
+        load_part(database, part, killing(), [], MANY, 2)
     assert leftovers(connection) == []
 
 
