@@ -24,7 +24,8 @@ reading can begin while torch still loads; this module imports nothing.
 4. * The centres::
 
        fitted = kmeans.fit(sample_matrix, prepared, n_clusters, seed=seed, unit=planned.unit, device="auto")
-       # -> Fit: centers (k, d) int64 largest first, inertia, counts, stages, n_minibatches, n_full_passes, warnings
+       # -> Fit: centers (k, d) int64 largest first, inertia, counts, tally, stages, n_minibatches, n_full_passes,
+       #    warnings
 
    With a version before, `parent = warm.warm_centers(model, planned)` (None where they do not fit together) goes to
    `fit(..., parent=parent)`; the result then says `warm_start`, and `parents` which centre came from which.
@@ -39,7 +40,7 @@ reading can begin while torch still loads; this module imports nothing.
 
        scored = silhouette.silhouette(sample_matrix, fitted.centers, summary.counts, device="auto")
        # -> Silhouette: overall Score, segments (a Score each), rows, values, index (s,) of the sample
-       squared = prepared.reduce(squared_silhouette.SquaredPass(fitted.centers, summary, device="auto"))
+       squared = squared_silhouette.squared_silhouette(fitted.tally, prepared, device="auto")
        # -> SquaredTotals: overall and segments as above, of everyone; spreads (k,)
        scores.davies_bouldin(summary, fitted.centers, squared.spreads)
        scores.calinski_harabasz(summary, fitted.centers)

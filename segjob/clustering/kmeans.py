@@ -38,10 +38,8 @@ class Fit:
 
     Attributes
     ----------
-    centers : (k, d) int64, grid units. Of a cold fit the largest segment first, ties in lexicographic order; of a warm
-        one in the order of the parent's centres
-    inertia : over the population, squared grid units; times `unit ** 2` in the clustered space
-    counts : (k,) int64
+    tally : of the centres over the population, R = 1. Those of a cold fit have the largest segment first, ties in
+        lexicographic order; those of a warm one are in the order of the parent's centres
     stages : what each stage did, with inertias in the clustered space
     warnings : sentences, such as that there are fewer different customers than segments asked for
     warm_start : whether these centres came from the parent's, and no cold fit was more than 0.5 % better
@@ -49,15 +47,28 @@ class Fit:
         customers and was placed anew. None of a cold fit
     """
 
-    centers: np.ndarray
-    inertia: int
-    counts: np.ndarray
+    tally: Tally
     stages: tuple[Stage, ...]
     n_minibatches: int
     n_full_passes: int
     warnings: tuple[str, ...]
     warm_start: bool = False
     parents: np.ndarray | None = None
+
+    @property
+    def centers(self) -> np.ndarray:
+        """(k, d) int64, grid units."""
+        return np.asarray(self.tally.centers[0])
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Members of each centre, (k,) int64."""
+        return np.asarray(self.tally.counts[0])
+
+    @property
+    def inertia(self) -> int:
+        """Over the population, squared grid units; times `unit ** 2` in the clustered space."""
+        return self.tally.inertia[0]
 
 
 def fit(
@@ -122,9 +133,7 @@ class Candidate:
         settled = self.settled
         kept = np.flatnonzero(settled.counts)
         return Fit(
-            settled.centers[kept],
-            settled.inertia,
-            settled.counts[kept],
+            settled.tally.take(kept),
             self.stages,
             self.n_minibatches,
             settled.n_passes,

@@ -30,9 +30,7 @@ def reordered(
     *stages, last = found.stages
     return replace(
         found,
-        centers=settled.centers,
-        inertia=settled.inertia,
-        counts=settled.counts,
+        tally=settled.tally,
         stages=(*stages, replace(last, steps=last.steps + settled.n_passes, inertia_after=settled.inertia * unit**2)),
         n_full_passes=found.n_full_passes + settled.n_passes,
         parents=None if found.parents is None else found.parents[positions],

@@ -4,17 +4,17 @@ The mean squared distance from x to the n customers of a segment needs no pairs:
 members' mean μ and their summed squares w about it; to the others of the own segment it is n / (n - 1) times that
 (the identity of König and Huygens; scikit-learn has it as `silhouette_samples(metric="sqeuclidean")`).
 
-The sums of the label pass say where μ lies and how large w is. With the segment's centre c, a whole grid point not far
-from μ, and the whole numbers n (μ - c), |x - c|² and n (x - c)(μ - c) are sums of products of whole numbers, hence
-exact, and all else is done element by element. So a customer's silhouette is the same to the last bit in any chunk and
-on any device, and is rounded to 2**-36 before it is summed.
+The fit's last tally says where μ lies, and a pass of its own how large w is. With the segment's centre c, a whole grid
+point not far from μ, and the whole numbers n (μ - c), |x - c|² and n (x - c)(μ - c) are sums of products of whole
+numbers, hence exact, and all else is done element by element. So a customer's silhouette is the same to the last bit in
+any chunk and on any device, and is rounded to 2**-36 before it is summed.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from functools import partial
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from torch import Tensor
 from segjob.clustering.grid import LIMIT
 from segjob.clustering.nearest import (
     FARTHER,
+    Tally,
     as_rows,
     center_scores,
     memberships,
@@ -30,10 +31,8 @@ from segjob.clustering.nearest import (
     row_blocks,
     squared_norms,
 )
+from segjob.records.population import Population
 from segjob.records.version import Score
-
-if TYPE_CHECKING:
-    from segjob.clustering.summary import SegmentSummary
 
 METHOD = "squared euclidean"
 STEPS = 2.0**36  # to one: a block of 2**16 rows then sums silhouettes exactly in float64
@@ -87,41 +86,76 @@ def exact_score(total: int, count: int, n_clusters: int) -> Score:
     return Score(value, value, value, METHOD, count, True)
 
 
-class SquaredPass:
-    """A pass over the chunks (n, d) of grid coordinates, after the label pass, with the same centres.
+def squared_silhouette(found: Tally, population: Population[np.ndarray], device: str = "auto") -> SquaredTotals:
+    """Two passes over the chunks (n, d) of grid coordinates, of which `found` is the tally of one set of centres.
 
     Parameters
     ----------
-    centers : (k, d) int64 grid units
-    summary : of the label pass
     device : `auto`, `cpu` or `cuda`
     """
+    resolved, _ = resolve_device(device)
+    inertia = population.reduce(partial(inertia_of, centers=found.centers[0], device=resolved))
+    return population.reduce(SquaredPass(found, inertia, resolved))
 
-    def __init__(self, centers: np.ndarray, summary: SegmentSummary, device: str = "auto") -> None:
-        self.device, _ = resolve_device(device)
-        counts = np.maximum(summary.counts, 1)
-        offsets, scale = whole_offsets(summary.coordinates - summary.counts[:, None] * centers)
-        squares = np.array([float(Fraction(*one)) for one in zip(summary.inertia, counts.tolist(), strict=True)])
+
+@dataclass(frozen=True)
+class Inertia:
+    """Of each segment about its centre, (k,) Python integers, squared grid units; mergeable and exact."""
+
+    segments: np.ndarray
+
+    def merge(self, other: Inertia) -> Inertia:
+        return Inertia(self.segments + other.segments)
+
+
+def inertia_of(matrix: np.ndarray, centers: np.ndarray, device: str) -> Inertia:
+    """The inertia of a chunk (n, d) about centres (k, d)."""
+    stacked = torch.from_numpy(centers).to(device, torch.float64)
+    totals = torch.zeros(2, len(centers), dtype=torch.int64, device=device)
+    for block in row_blocks(as_rows(matrix, device), len(centers)):
+        lowest, members, *_ = memberships(center_scores(block, stacked)[None])
+        halves = torch.stack(in_halves(lowest[0] + squared_norms(block)))
+        totals += (halves @ members[0].T).to(torch.int64)
+    high, low = totals.cpu().numpy().astype(object)
+    return Inertia(high * HALF + low)
+
+
+class SquaredPass:
+    """A pass over the chunks (n, d) of grid coordinates.
+
+    Parameters
+    ----------
+    found : the tally of one set of centres, on everyone
+    inertia : about the same centres, of everyone
+    device : `cpu` or `cuda`
+    """
+
+    def __init__(self, found: Tally, inertia: Inertia, device: str) -> None:
+        self.device = device
+        [centers], [n_members], [sums] = found.centers, found.counts, found.sums
+        counts = np.maximum(n_members, 1)
+        offsets, scale = whole_offsets(sums - n_members[:, None] * centers)
+        squares = np.array([float(Fraction(*one)) for one in zip(inertia.segments, counts.tolist(), strict=True)])
         self._centers, self._offsets = map(self._on_device, (centers, offsets))  # (k, d)
         self._at_centers = -(self._centers * self._offsets).sum(1)[:, None]
         self._doubles = self._on_device(-2.0 * scale / counts)[:, None]
-        self._squares = self._on_device(np.where(summary.counts > 0, squares, FARTHER))[:, None]
+        self._squares = self._on_device(np.where(n_members > 0, squares, FARTHER))[:, None]
         unbiased = np.where(counts > 1, counts / np.maximum(counts - 1, 1), 0.0)
         moved = np.square(offsets * scale / counts[:, None]).sum(axis=1)
-        self._of_own = self._on_device(np.stack([np.where(summary.counts > 0, squares, 0.0), unbiased, moved]))
+        self._of_own = self._on_device(np.stack([np.where(n_members > 0, squares, 0.0), unbiased, moved]))
 
     def _on_device(self, values: np.ndarray) -> Tensor:
         return torch.from_numpy(values.astype(np.float64)).to(self.device)
 
     def __call__(self, matrix: np.ndarray) -> SquaredTotals:
         n_clusters = len(self._centers)
-        totals = torch.zeros(n_clusters, 4, dtype=torch.int64, device=self.device)
+        totals = torch.zeros(4, n_clusters, dtype=torch.int64, device=self.device)
         for block in row_blocks(as_rows(matrix, self.device), n_clusters):
             members, silhouettes, distances = self.silhouettes(block)
             high, low = in_halves((distances * STEPS).round_())
-            steps = torch.stack([(silhouettes * STEPS).round_(), high, low], dim=1)
-            totals += torch.cat([members.sum(1, keepdim=True), members @ steps], dim=1).to(torch.int64)
-        counts, *sums = totals.cpu().numpy().T
+            steps = torch.stack([torch.ones_like(high), (silhouettes * STEPS).round_(), high, low])
+            totals += (steps @ members.T).to(torch.int64)
+        counts, *sums = totals.cpu().numpy()
         of_silhouettes, of_high, of_low = (values.astype(object) for values in sums)
         return SquaredTotals(counts, of_silhouettes, of_high * HALF + of_low)
 

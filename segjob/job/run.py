@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from segjob.clustering.model_arrays import model_arrays
+from segjob.engine.aside import aside
 from segjob.job.customers import Customers, read_customers
 from segjob.job.document import changes, result_document
 from segjob.job.gates import evaluate, measure
@@ -35,7 +37,7 @@ from segjob.records.version import Version
 if TYPE_CHECKING:
     from segjob.config import Settings
     from segjob.job.fitting import Fitted
-    from segjob.job.version import Counted, SampleScores
+    from segjob.job.version import Counted, Scores
 
 
 def run(database: Database, settings: Settings, name: str, order: Order, progress: Progress) -> dict[str, Any]:
@@ -99,10 +101,11 @@ def rehearse(task: Task) -> dict[str, Any]:
     fitted = fit(task, customers)
     record.warnings += task.warned(fitted.warnings)
     from segjob.job.labelling import only_label
-    from segjob.job.version import score_sample
+    from segjob.job.version import score_segments
 
-    of_sample = score_sample(fitted, task.device)
-    version = score(task, customers, fitted, of_sample, only_label(task, customers, fitted), 0, record)
+    counted = only_label(task, customers, fitted)
+    scoring = partial(score_segments, fitted, fitted.prepared.population, task.device)
+    version = score(task, customers, fitted, scoring, counted, 0, record)
     with task.database.begin() as connection:
         published = load_published(connection, task.name)
         basis = basis_of(connection, task.name, published.version_id if published else None)
@@ -155,19 +158,21 @@ def write(task: Task, lock: Lock, customers: Customers, fitted: Fitted, record: 
     The version is stored when all of its labels are known to be there. Without it, its table goes away again.
     """
     from segjob.job.labelling import write_labels
-    from segjob.job.version import score_sample
+    from segjob.job.version import score_segments
 
     database = task.database
     with database.begin() as connection:
         version_id = next_version(connection, task.name)
     part = Part(task.names, version_id, task.plan.keys)
-    with task.progress.phase("write", customers.n_rows) as phase, new_part(database, part):
-        with ThreadPoolExecutor(1, "segjob-score") as beside:
-            scoring = beside.submit(score_sample, fitted, task.device)
-            counted = write_labels(task, part, customers, fitted, phase)
+    with (
+        task.progress.phase("write", customers.n_rows) as phase,
+        new_part(database, part),
+        aside(partial(score_segments, fitted, device=task.device), fitted.prepared.population) as scoring,
+    ):
+        counted = write_labels(task, part, customers, fitted, phase)
         record.rows_labelled = customers.labelled.n_rows
         with completing(database, part) as wait_for_key:
-            version = score(task, customers, fitted, scoring.result(), counted, version_id, record)
+            version = score(task, customers, fitted, scoring.result, counted, version_id, record)
             task.spools.close()  # nobody reads the customers again; to let go of them takes a while too
             wait_for_key()
             lock.verify()
@@ -183,15 +188,15 @@ def score(
     task: Task,
     customers: Customers,
     fitted: Fitted,
-    of_sample: SampleScores,
+    scores: Callable[[], Scores],
     counted: Counted,
     version_id: int,
     record: Record,
 ) -> Version:
-    """How good the segments are."""
+    """All that the version says, once it is known how good its segments are."""
     from segjob.job.version import Identity, build_version
 
     parent = fitted.matched.parent
     identity = Identity(task.name, version_id, parent.version_id if parent else None, record.run_id)
     with task.progress.phase("score"):
-        return build_version(task, identity, customers, fitted, of_sample, counted)
+        return build_version(task, identity, customers, fitted, scores(), counted)

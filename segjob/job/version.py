@@ -16,7 +16,7 @@ from segjob.clustering.profile import centroids, sample_rows, segment_medians
 from segjob.clustering.rules import MeasuredRule, RuleCounts, measured_rules
 from segjob.clustering.scores import calinski_harabasz, davies_bouldin
 from segjob.clustering.silhouette import Silhouette, silhouette
-from segjob.clustering.squared_silhouette import SquaredPass, SquaredTotals
+from segjob.clustering.squared_silhouette import SquaredTotals, squared_silhouette
 from segjob.clustering.summary import SegmentSummary
 from segjob.config.segmentation import Segmentation
 from segjob.errors import InternalError
@@ -26,6 +26,7 @@ from segjob.job.matching import Matched
 from segjob.job.task import Task
 from segjob.palette import color_of
 from segjob.records.model import Model
+from segjob.records.population import Population
 from segjob.records.version import Segment, Version
 
 
@@ -51,44 +52,47 @@ class Counted:
 
 
 @dataclass(frozen=True)
-class SampleScores:
-    """What the sample says of the segments; it needs no labels, so it is computed while they travel.
+class Scores:
+    """How good the segments are; it takes no labels to compute, so they may travel meanwhile.
 
     Attributes
     ----------
+    silhouette : of the sample
+    squared : of everyone
     medians : of the raw values, (number of numeric features, k)
     far_bounds : (k,) the distance from which on a customer is far from the segment's centre, for the drift
     """
 
     silhouette: Silhouette
+    squared: SquaredTotals
     medians: np.ndarray
     far_bounds: list[float]
 
 
-def score_sample(fitted: Fitted, device: str) -> SampleScores:
-    """Score the segments by the sample."""
+def score_segments(fitted: Fitted, population: Population[np.ndarray], device: str) -> Scores:
+    """Score the segments by the sample, and by the coordinates of everyone."""
     prepared, n_segments = fitted.prepared, len(fitted.segment_ids)
     scored = silhouette(prepared.sample, fitted.fit.centers, fitted.fit.counts, device)
     distances = np.sqrt(scored.squared) * prepared.plan.unit
-    return SampleScores(
+    return Scores(
         scored,
+        squared_silhouette(fitted.fit.tally, population, device),
         segment_medians(prepared.plan.columns, prepared.rows, scored.index, n_segments),
         far_bounds(distances, scored.index, n_segments),
     )
 
 
 def build_version(
-    task: Task, identity: Identity, customers: Customers, fitted: Fitted, of_sample: SampleScores, counted: Counted
+    task: Task, identity: Identity, customers: Customers, fitted: Fitted, scores: Scores, counted: Counted
 ) -> Version:
-    """Score the segments, explain them, and put everything together that the version keeps."""
+    """Explain the segments, and put everything together that the version keeps."""
     centers, ids, plan, summary = fitted.fit.centers, fitted.segment_ids, fitted.prepared.plan, counted.segments
     if not np.array_equal(summary.counts, fitted.fit.counts):
         raise InternalError("the labels are not those of the fit; nothing was published")
-    scored = of_sample.silhouette
-    squared = fitted.prepared.population.reduce(SquaredPass(centers, summary, task.device))
+    scored, squared = scores.silhouette, scores.squared
     rows = fitted.prepared.rows
     apart = differences(plan.columns, plan.unit, summary, fitted.prepared.sample)
-    found = centroids(plan.columns, plan.unit, centers, ids, summary, of_sample.medians)
+    found = centroids(plan.columns, plan.unit, centers, ids, summary, scores.medians)
     return Version(
         segmentation=identity.segmentation,
         version_id=identity.version_id,
@@ -115,8 +119,7 @@ def build_version(
             fitted.matched.by_id,
             measured(task, customers, fitted, counted.rules),
             summary,
-            of_sample,
-            squared,
+            scores,
             plan.unit,
         ),
         centroids=with_differences(found, apart),
@@ -150,8 +153,7 @@ def segments(
     matches: Sequence[Match],
     rules: Sequence[MeasuredRule],
     summary: SegmentSummary,
-    of_sample: SampleScores,
-    squared: SquaredTotals,
+    scores: Scores,
     unit: float,
 ) -> tuple[Segment, ...]:
     """The segments with their names and colours, the configured ones or our own."""
@@ -180,9 +182,9 @@ def segments(
             rules,
             summary.counts,
             summary.inertia,
-            of_sample.silhouette.segments,
-            squared.segments,
-            of_sample.far_bounds,
+            scores.silhouette.segments,
+            scores.squared.segments,
+            scores.far_bounds,
             strict=True,
         )
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import reduce
-
 import numpy as np
 import pytest
 import torch
@@ -14,11 +12,10 @@ from sklearn.metrics import (
     silhouette_score,
 )
 
-from segjob.clustering.labels import nearest_two
+from segjob.clustering.nearest import Tally, as_rows, tally
 from segjob.clustering.scores import calinski_harabasz, davies_bouldin
-from segjob.clustering.squared_silhouette import SquaredPass, SquaredTotals
-from segjob.clustering.summary import SegmentSummary, summarise
-from tests.unit.clustering.conftest import Segmented, blobs, customers, plain, segment
+from segjob.clustering.squared_silhouette import SquaredPass, SquaredTotals, inertia_of, squared_silhouette
+from tests.unit.clustering.conftest import ListPopulation, Segmented, blobs, customers, plain, segment
 
 
 def settled(n_rows: int, n_columns: int, n_clusters: int, apart: float = 3.0) -> tuple[np.ndarray, Segmented]:
@@ -27,9 +24,8 @@ def settled(n_rows: int, n_columns: int, n_clusters: int, apart: float = 3.0) ->
 
 
 def passed(found: Segmented, size: int | None = None, device: str = "cpu") -> SquaredTotals:
-    one = SquaredPass(found.fit.centers, found.summary, device)
     parts = np.split(found.matrix, range(size, len(found.matrix), size)) if size else [found.matrix]
-    return reduce(lambda merged, other: merged.merge(other), map(one, parts))
+    return squared_silhouette(found.fit.tally, ListPopulation(parts), device)
 
 
 @pytest.mark.parametrize(("n_rows", "n_columns", "n_clusters"), [(50, 1, 2), (900, 3, 5), (700, 8, 9)])
@@ -49,6 +45,7 @@ def test_every_score_equals_its_definition_on_the_grid(n_rows: int, n_columns: i
     offsets = grid - found.fit.centers[labels - 1]
     inertia = np.bincount(labels - 1, np.square(offsets).sum(axis=1))
     assert found.summary.inertia.tolist() == inertia.tolist()
+    assert inertia_of(found.matrix, found.fit.centers, "cpu").segments.tolist() == inertia.tolist()
 
 
 def assert_euclidean(found: Segmented, oracle: np.ndarray, tolerance: float) -> None:
@@ -134,23 +131,25 @@ def test_a_cloud_far_from_the_origin_of_the_grid_loses_no_digits(spread: float) 
     random = np.random.default_rng(3)
     matrix = np.rint(random.normal(size=(400, 2)) * spread + 2**20 - 2**13)
     centers = np.unique(matrix[:3], axis=0)
-    one = SquaredPass(*summed(matrix, centers.astype(np.int64)))
+    one = measured(matrix, centers.astype(np.int64))
     index = one.silhouettes(torch.from_numpy(matrix))[0].argmax(dim=0).numpy()
     oracle = silhouette_samples(matrix - matrix[0], index, metric="sqeuclidean")
     values = one.silhouettes(torch.from_numpy(matrix))[1].numpy()
     np.testing.assert_allclose(values, oracle, rtol=0, atol=1e-9)
 
 
-def summed(matrix: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, SegmentSummary]:
-    """Centres with the summary of the label pass that they make."""
-    found = nearest_two(centers, matrix, "cpu")
-    rows = customers(np.empty((len(matrix), 0)))
-    return centers, summarise((), rows, matrix, found, len(centers))
+def tallied(matrix: np.ndarray, centers: np.ndarray) -> Tally:
+    return tally(as_rows(matrix, "cpu"), centers[None])
+
+
+def measured(matrix: np.ndarray, centers: np.ndarray) -> SquaredPass:
+    """What measures silhouettes from these centres (k, d)."""
+    return SquaredPass(tallied(matrix, centers), inertia_of(matrix, centers, "cpu"), "cpu")
 
 
 def test_128_columns_at_the_limit_of_the_grid_stay_exact() -> None:
     matrix = np.random.default_rng(0).choice([-(2.0**20), 2.0**20], (300, 128))
-    one = SquaredPass(*summed(matrix, matrix[:3].astype(np.int64)))
+    one = measured(matrix, matrix[:3].astype(np.int64))
     members, values, _ = one.silhouettes(torch.from_numpy(matrix))
     index = members.argmax(dim=0)
     oracle = silhouette_samples(matrix, index.numpy(), metric="sqeuclidean")
@@ -159,7 +158,7 @@ def test_128_columns_at_the_limit_of_the_grid_stay_exact() -> None:
 
 def test_a_segment_that_nobody_belongs_to_is_nobodys_neighbour() -> None:
     matrix = np.array([[0.0], [2.0], [10.0], [12.0]])
-    centers, summary = summed(matrix, np.array([[1], [11], [2**20]]))
-    totals = SquaredPass(centers, summary)(matrix)
+    found = tallied(matrix, np.array([[1], [11], [2**20]]))
+    totals = squared_silhouette(found, ListPopulation([matrix]))
     assert totals.segments[2].value is None
     assert totals.overall.value == pytest.approx(silhouette_score(matrix, [0, 0, 1, 1], metric="sqeuclidean"), abs=1e-9)

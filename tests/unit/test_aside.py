@@ -1,0 +1,73 @@
+"""Work beside a phase."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from segjob.engine.aside import NICENESS, aside
+from segjob.engine.local import LocalPopulation
+
+
+class Numbers:
+    """A chunk a number."""
+
+    def __init__(self, n: int) -> None:
+        self.n_rows = self.n_chunks = n
+
+    def read(self, place: int) -> int:
+        return place
+
+
+def population(n: int, threads: int) -> LocalPopulation[int]:
+    return LocalPopulation(Numbers(n), int, threads)
+
+
+def threads_aside() -> Sequence[str]:
+    names = (thread.name for thread in threading.enumerate())
+    return [name for name in names if name.startswith(("segjob-aside", "segjob-pass"))]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_pass_beside_the_block_meets_everyone_in_order(threads: int) -> None:
+    with aside(lambda all_of_them: list(all_of_them.map(str)), population(50, threads)) as found:
+        assert found.result() == [*map(str, range(50))]
+    assert not threads_aside()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_block_that_fails_does_not_wait_for_a_pass_that_nobody_wants_any_more(threads: int) -> None:
+    began = threading.Event()
+
+    def endless(everyone: LocalPopulation[int]) -> None:
+        for _ in everyone.map(int):
+            began.set()
+
+    def failing() -> None:
+        with aside(endless, population(sys.maxsize, threads)):
+            assert began.wait(10)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        failing()
+    assert not threads_aside()
+
+
+def test_what_fails_beside_the_block_is_told_to_who_asks() -> None:
+    with aside(lambda numbers: [*numbers.map(lambda one: 1 // one)], population(3, 1)) as found:
+        assert isinstance(found.exception(), ZeroDivisionError)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a thread has no priority of its own here")
+def test_all_of_its_threads_give_way_and_nobody_else_does() -> None:
+    def niceness(_: int = 0) -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    before = niceness()
+    with aside(lambda numbers: [niceness(), *numbers.map(niceness)], population(10, 2)) as found:
+        assert set(found.result()) == {max(before, NICENESS)}
+    assert niceness() == before
