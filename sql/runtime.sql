@@ -18,6 +18,18 @@ TRUNCATE {part}
 -- The key after the load: faster than one index entry at a time, and it finds duplicate customers.
 ALTER TABLE {part} ADD PRIMARY KEY (version_id, {keys})
 
+-- name: copy_sample
+COPY {sample} (
+    segmentation, version_id, ordinal, key_hash, segment_id, source_values, scaled_values, silhouette
+) FROM STDIN
+
+-- name: brief_statistics
+-- Most columns of a label table hold few different values: 9,000 rows tell the planner of them, in a third of the time
+-- that the usual 30,000 take. Who asks for less than that gets it.
+SELECT set_config('default_statistics_target', least(30, setting::integer)::text, false)
+FROM pg_catalog.pg_settings
+WHERE name = 'default_statistics_target'
+
 -- name: analyze
 ANALYZE {relation}
 

@@ -29,7 +29,14 @@ from segjob.postgres.privileges import check_privileges
 from segjob.postgres.publishing.candidates import store_candidates
 from segjob.postgres.publishing.gates import basis_of
 from segjob.postgres.publishing.scoring import forget_touched
-from segjob.postgres.publishing.versions import load_published, next_version, store_model, store_version
+from segjob.postgres.publishing.versions import (
+    load_published,
+    next_version,
+    sample_lines,
+    store_model,
+    store_sample,
+    store_version,
+)
 from segjob.postgres.writing.write import Part, completing, drop_orphans, new_part
 from segjob.progress import Progress
 from segjob.records.version import Version
@@ -173,11 +180,13 @@ def write(task: Task, lock: Lock, customers: Customers, fitted: Fitted, record: 
         record.rows_labelled = customers.labelled.n_rows
         with completing(database, part) as wait_for_key:
             version = score(task, customers, fitted, scoring.result, counted, version_id, record)
+            sample = sample_lines(version)
             task.spools.close()  # nobody reads the customers again; to let go of them takes a while too
             wait_for_key()
             lock.verify()
             with database.begin() as connection:
                 store_version(connection, replace(version, watermark=record.watermark))
+                store_sample(connection, task.names, sample)
                 store_model(connection, version, model_arrays(version.model))
                 if fitted.choice:
                     store_candidates(connection, task.name, record.run_id, fitted.choice.candidates)

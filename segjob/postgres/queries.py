@@ -122,6 +122,11 @@ class Names:
         return f"{quote(self.schemas.private)}.{quote(f'label_{self.segmentation}#{purpose}')}"
 
     @property
+    def sample(self) -> str:
+        """The customers of every segmentation that are kept for reports."""
+        return f"{quote(self.schemas.private)}.sample_row"
+
+    @property
     def membership(self) -> str:
         return f"{quote(self.schemas.private)}.{quote(f'membership_{self.segmentation}')}"
 

@@ -177,6 +177,18 @@ def test_the_finished_table_is_keyed_analysed_and_attached_without_a_scan(databa
     assert [one for one in said if "implied by existing constraints" in one]
 
 
+@pytest.mark.parametrize(("asked", "kept"), [(100, 30), (10, 10)])
+def test_statistics_are_brief_and_briefer_where_the_server_is_told_so(database, connection, part, asked, kept):
+    """A histogram has one bound more than it has buckets."""
+    name = connection.execute("SELECT quote_ident(current_database())").fetchone()[0]
+    connection.execute(f"ALTER DATABASE {name} SET default_statistics_target = {asked}".encode())
+    load_part(database, part, chunks(20 * CHUNK), [], 20 * CHUNK)
+    bounds = (
+        "SELECT array_length(histogram_bounds, 1) FROM pg_stats WHERE tablename = 'label_mall$1' AND attname = 'id'"
+    )
+    assert connection.execute(bounds).fetchone() == (kept + 1,)
+
+
 def test_rows_of_a_single_stream_are_frozen_so_that_no_page_is_written_again(database, connection, part):
     columns = [pa.array(range(5000, 5100)), pa.array(["f"] * 100)]
     unlabelled = pa.RecordBatch.from_arrays(columns, names=["id", "excluded_by"])

@@ -193,6 +193,7 @@ def analyze_labels(database: Database, names: Names) -> None:
     for attempt in short_attempts(ANALYZE_DEADLINE):
         with attempt, database.autocommit() as connection:
             execute(connection, "session_lock_timeout")
+            execute(connection, "brief_statistics")
             eighteen = (connection.dialect.server_version_info or (0,)) >= (18,)
             step = "analyze_only" if eighteen else "analyze"
             connection.execute(text(sql(step, relation=names.label)[0]))

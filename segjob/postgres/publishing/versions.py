@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import JSON, Connection, Row, Select, cast, column, func, insert, literal, select
+from sqlalchemy import Connection, Row, Select, func, insert, select
 
+from segjob.postgres.connecting.connect import driver_of
+from segjob.postgres.connecting.meaning import translated
 from segjob.postgres.listing import no_version
 from segjob.postgres.publishing.gates import load_gates
+from segjob.postgres.queries import Names, driver_query
 from segjob.postgres.reading.columns import as_identifier
 from segjob.postgres.tables import centroid, feature_profile, model, published, run, sample_row, segment, version
 from segjob.records.model import Model, ModelColumn
@@ -56,7 +60,7 @@ def unfinished_versions(segmentation: str) -> Select[int]:
 
 
 def store_version(connection: Connection, fitted: Version) -> None:
-    """Write a version with its segments, centroids, constants and sample, as staged."""
+    """Write a version with its segments, centroids and constants, as staged."""
     identity = {"segmentation": fitted.segmentation, "version_id": fitted.version_id}
     connection.execute(insert(version).values(**identity, **version_row(fitted)))
     rows: list[tuple[Any, Sequence[Mapping[str, Any]]]] = [
@@ -67,17 +71,31 @@ def store_version(connection: Connection, fitted: Version) -> None:
     for table, contents in rows:
         if contents:
             connection.execute(insert(table), [identity | dict(row) for row in contents])
-    store_sample(connection, identity, fitted.sample)
 
 
-def store_sample(connection: Connection, identity: Mapping[str, Any], sample: Sequence[SampleRow]) -> None:
-    """All rows as one JSON document, which the server takes apart: a fraction of the time of thousands of inserts."""
-    columns = [one for one in sample_row.columns if one.name not in identity]
-    document = cast([sampled_row(i, one) for i, one in enumerate(sample)], JSON)
-    sent = func.json_to_recordset(document).table_valued(*(column(one.name, one.type) for one in columns))
-    sent = sent.render_derived(with_types=True)
-    rows = select(*(literal(value).label(name) for name, value in identity.items()), *sent.c)
-    connection.execute(insert(sample_row).from_select([*identity, *(one.name for one in columns)], rows))
+def sample_lines(fitted: Version) -> list[tuple[Any, ...]]:
+    """The sample of a version as `store_sample` sends it. It takes a while to put all of it into text."""
+    return [
+        (
+            fitted.segmentation,
+            fitted.version_id,
+            ordinal,
+            one.key_hash,
+            one.segment_id,
+            json.dumps(dict(one.values)),
+            f"{{{','.join(map(repr, one.scaled))}}}",
+            one.silhouette,
+        )
+        for ordinal, one in enumerate(fitted.sample)
+    ]
+
+
+def store_sample(connection: Connection, names: Names, lines: Sequence[Sequence[Any]]) -> None:
+    """Write the sample of a stored version."""
+    statement = driver_query("copy_sample", sample=names.sample)
+    with translated(), driver_of(connection).cursor().copy(statement) as copy:
+        for line in lines:
+            copy.write_row(line)
 
 
 def store_model(connection: Connection, fitted: Version, arrays: Mapping[str, Any]) -> None:
@@ -157,17 +175,6 @@ def segment_row(one: Segment) -> dict[str, Any]:
 def feature_row(ordinal: int, column: ModelColumn) -> dict[str, Any]:
     row = asdict(column)
     return {"ordinal": ordinal, "column_name": row.pop("column"), **row}
-
-
-def sampled_row(ordinal: int, one: SampleRow) -> dict[str, Any]:
-    return {
-        "ordinal": ordinal,
-        "key_hash": one.key_hash,
-        "segment_id": one.segment_id,
-        "source_values": dict(one.values),
-        "scaled_values": list(one.scaled),
-        "silhouette": one.silhouette,
-    }
 
 
 def load_version(connection: Connection, segmentation: str, version_id: int | None = None) -> Version:

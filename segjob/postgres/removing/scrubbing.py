@@ -74,18 +74,14 @@ def clean(database: Database, names: Names, erased: Sequence[Erased], keys: Sequ
     """Pages and indexes first, then what the server has noted about values."""
     for one in erased:
         scrub_table(database, one, keys[0])
-    keep_trying(database.autocommit, executing("rewrite", table=sample_table(names)))
+    keep_trying(database.autocommit, executing("rewrite", table=names.sample))
     for one in erased:
         keep_trying(
             database.begin, partial(analyze, table=one.table.table, nobody=nobody(one.table, keys), names=names)
         )
-    keep_trying(database.begin, partial(analyze, table=sample_table(names), nobody=NO_SAMPLE, names=names))
+    keep_trying(database.begin, partial(analyze, table=names.sample, nobody=NO_SAMPLE, names=names))
     keep_trying(database.begin, partial(analyze_partitioned, names=names))
     keep_trying(database.autocommit, executing("vacuum_statistics"))
-
-
-def sample_table(names: Names) -> str:
-    return f"{quote(names.schemas.private)}.sample_row"
 
 
 def scrub_table(database: Database, erased: Erased, key: KeyColumn) -> None:

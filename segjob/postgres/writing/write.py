@@ -158,6 +158,7 @@ def analyse(session: psycopg.Connection, part: Part, keyed: Future[None]) -> Non
     """Statistics of a table that has its key."""
     keyed.result()
     with translated():
+        session.execute(driver_query("brief_statistics"))
         session.execute(driver_query("analyze", relation=part.table))
         session.commit()
 
