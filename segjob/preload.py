@@ -9,16 +9,22 @@ from __future__ import annotations
 import ctypes
 import os
 from contextlib import suppress
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
 
+COMPILED = ("numpy", "psycopg", "pyarrow.compute", "sqlalchemy")
+
 
 def preload_torch() -> None:
-    """Begin, and come back at once. Where it can not be done, `import torch` does it all, and says what is wrong.
+    """Begin, and come back. Where it can not be done, `import torch` does it all, and says what is wrong.
 
-    The process does not end before this has: a library is not to be left half loaded.
+    While a library is loaded no other can be, so those that are needed next are imported first. The process does not
+    end before this has: a library is not to be left half loaded.
     """
+    for name in COMPILED:
+        import_module(name)
     Thread(target=load_library, name="segjob-preload").start()
 
 
