@@ -14,7 +14,7 @@ from segjob.clustering.grid import DISTANCE_STEPS
 from segjob.clustering.kmeans import fit
 from segjob.clustering.nearest import as_rows, center_scores, memberships, row_blocks, squared_norms
 from segjob.clustering.summary import SegmentSummary
-from segjob.records.population import Population, S, T
+from segjob.records.population import Population, S, T, X
 
 FIT_ROWS = 2**15
 """Of the sample, for each fit. A centre of a thousand rows is known to a thirtieth of a standard deviation."""
@@ -37,6 +37,9 @@ class OneChunk:
 
     def map(self, compute: Callable[[np.ndarray], T]) -> Iterator[T]:
         yield compute(self.matrix)
+
+    def at_once(self, compute: Callable[[X], T], items: Sequence[X]) -> list[T]:
+        return [*map(compute, items)]
 
 
 def fit_candidates(

@@ -10,7 +10,7 @@ import numpy as np
 from segjob.clustering.categories import frequent_categories
 from segjob.clustering.features import impute, missing, scale, transform
 from segjob.clustering.moments import Moments
-from segjob.clustering.quantiles import median, quantiles
+from segjob.clustering.quantiles import in_order, median, quantiles
 from segjob.records.model import OTHER, ModelColumn
 from segjob.records.source import FeatureFamily, FeatureSpec
 
@@ -59,7 +59,7 @@ def number_draft(
     sample: np.ndarray,
 ) -> Draft:
     """A numeric column up to its transform; `moments` are those of the source, `sample` its raw values (s,)."""
-    sample = np.ascontiguousarray(sample)
+    sample = in_order(np.ascontiguousarray(sample))
     column = described(spec, family, extremes, n_missing, moments, sample[~missing(spec, sample)])
     low, high = transformed_extremes(column)
     return Draft(column, low, high, tuple(quantiles(transform(column, sample), QUANTILES)))

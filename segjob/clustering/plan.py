@@ -151,17 +151,16 @@ def number_drafts(
 ) -> list[Draft]:
     """The numeric columns with their center, scale and origin."""
     sample = survey.sample.rows.numbers
-    drafts = [
-        number_draft(spec, family_of[spec.column], ends, int(n_missing), moments, values)
-        for spec, ends, n_missing, moments, values in zip(
-            numeric_specs(specs),
-            zip(survey.minimum.tolist(), survey.maximum.tolist(), strict=True),
-            survey.n_missing,
-            source.moments,
-            sample.T,
-            strict=True,
-        )
-    ]
+    columns = zip(
+        numeric_specs(specs),
+        [family_of[spec.column] for spec in numeric_specs(specs)],
+        zip(survey.minimum.tolist(), survey.maximum.tolist(), strict=True),
+        survey.n_missing.tolist(),
+        source.moments,
+        sample.T,
+        strict=True,
+    )
+    drafts = population.at_once(lambda column: number_draft(*column), [*columns])
     return with_transformed_moments(drafts, source, population)
 
 

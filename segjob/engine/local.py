@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from segjob.records.population import S
 C = TypeVar("C")
 D = TypeVar("D")
 T = TypeVar("T")
+X = TypeVar("X")
 
 
 class Chunks(Protocol):
@@ -74,6 +75,10 @@ class LocalPopulation(Generic[C]):
         if self.threads == 1 or len(places) < 2:
             return map(step, places)
         return in_threads(step, places, self.threads, self.during)
+
+    def at_once(self, compute: Callable[[X], T], items: Sequence[X]) -> list[T]:
+        """Compute something of each item by as many threads as work on chunks; in the order of the items."""
+        return [*in_threads(lambda place: compute(items[place]), range(len(items)), self.threads, self.during)]
 
 
 def chunks_at_once(memory: int, chunk_bytes: int, cores: int) -> int:

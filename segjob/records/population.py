@@ -5,7 +5,7 @@ Arrays are numpy; `n` stands for customers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
@@ -42,6 +42,7 @@ class Summary(Protocol):
 
 C = TypeVar("C", covariant=True)
 T = TypeVar("T")
+X = TypeVar("X")
 S = TypeVar("S", bound=Summary)
 
 
@@ -57,4 +58,8 @@ class Population(Protocol[C]):
 
     def map(self, compute: Callable[[C], T]) -> Iterator[T]:
         """Compute something of every chunk, in the order of the chunks."""
+        ...
+
+    def at_once(self, compute: Callable[[X], T], items: Sequence[X]) -> list[T]:
+        """Compute something of each item by as many threads as work on chunks; in the order of the items."""
         ...

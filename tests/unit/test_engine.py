@@ -86,6 +86,19 @@ def test_float_sums_do_not_depend_on_threads(spool, threads):
     assert add(LocalPopulation(spool, decode_chunk, threads)) == add(LocalPopulation(spool, decode_chunk, 1))
 
 
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_items_are_worked_on_by_as_many_threads_as_chunks_are(spool, threads):
+    everyone_there = threading.Barrier(threads, timeout=10)
+    population = LocalPopulation(spool, decode_chunk, threads)
+
+    def squared(item: int) -> int:
+        everyone_there.wait()
+        return item * item
+
+    items = range(3 * threads)
+    assert population.at_once(squared, items) == [item * item for item in items]
+
+
 def test_only_a_few_chunks_are_under_way_at_once(spool):
     started = 0
     lock = threading.Lock()

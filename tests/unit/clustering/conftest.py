@@ -54,6 +54,9 @@ class ListPopulation(Generic[C]):
     def map(self, compute: Callable[[C], Any]) -> Iterator[Any]:
         return map(compute, self.chunks)
 
+    def at_once(self, compute: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+        return [*map(compute, items)]
+
 
 def size_of(chunk: Any) -> int:
     return chunk.n_rows if isinstance(chunk, Chunk) else len(chunk)
