@@ -71,6 +71,12 @@ def known(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
+def known_values(values: np.ndarray) -> list[float | None]:
+    found = values.astype(object)
+    found[np.isnan(values)] = None
+    return list(found)
+
+
 def column_means(columns: Sequence[ModelColumn], summary: SegmentSummary) -> dict[str, list[float | None]]:
     """The members' means by feature, one a segment: of the values that are not missing, or the share of a category."""
     means = {
@@ -143,7 +149,7 @@ def source_values(
     by_name: dict[str, list[Any]] = {}
     for group in by_feature(columns):
         if group[0].category is None:
-            by_name[group[0].column] = [known(value) for value in next(numbers).tolist()]
+            by_name[group[0].column] = known_values(next(numbers))
         else:
             by_name[group[0].column] = next(categories)[:n_rows].to_pylist()
     for values in zip(*by_name.values(), strict=True):

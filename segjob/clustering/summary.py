@@ -67,13 +67,14 @@ def summarise(
 ) -> SegmentSummary:
     """Sum up the members of each segment among the customers of one chunk, raw (`rows`) and on the grid (`matrix`)."""
     index = found.index
+    counts = np.bincount(index, minlength=n_clusters)
     numbers = [
-        number_totals(column, values, index, n_clusters)
+        number_totals(column, values, index, counts)
         for column, values in zip(number_columns(columns), rows.numbers.T, strict=True)
     ]
     coordinates = [np.bincount(index, weights=column, minlength=n_clusters) for column in matrix.T]
     return SegmentSummary(
-        np.bincount(index, minlength=n_clusters),
+        counts,
         segment_sums(index, found.squared.astype(np.float64), n_clusters),
         segment_sums(index, distance_steps(found.squared), n_clusters),
         np.stack(coordinates, axis=1).astype(np.int64),
@@ -105,14 +106,15 @@ def number_exponent(column: ModelColumn) -> int:
 
 
 def number_totals(
-    column: ModelColumn, values: np.ndarray, index: np.ndarray, n_clusters: int
+    column: ModelColumn, values: np.ndarray, index: np.ndarray, counts: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Sums and numbers of the values of one feature that are not missing, (k,) each."""
+    """Sums and numbers of the values of one feature that are not missing, (k,) each, of segments with these members."""
     absent = missing(column, values)
     if absent.any():
         values, index = values[~absent], index[~absent]
+        counts = np.bincount(index, minlength=len(counts))
     steps = fixed_point(values, number_exponent(column))
-    return segment_sums(index, steps, n_clusters), np.bincount(index, minlength=n_clusters)
+    return segment_sums(index, steps, len(counts)), counts
 
 
 def category_totals(group: Sequence[ModelColumn], values: pa.Array, index: np.ndarray, n_clusters: int) -> np.ndarray:

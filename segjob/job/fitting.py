@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from segjob.clustering.choice import Choice
 from segjob.clustering.choose_k import choose
 from segjob.clustering.kmeans import Fit, fit
-from segjob.clustering.labels import nearest_two
 from segjob.clustering.reorder import reordered
-from segjob.clustering.rules import SAMPLE_ROWS, Rule, learn_rules
 from segjob.clustering.warm import warm_centers
 from segjob.job.customers import Customers
 from segjob.job.matching import Matched, match_segments
@@ -22,11 +20,10 @@ from segjob.records.model import Model
 
 @dataclass(frozen=True)
 class Fitted:
-    """The centres, and all that is needed to label and score with them."""
+    """The centres and the ids of their segments, which is all that is needed to label and score with them."""
 
     prepared: Prepared
     fit: Fit
-    rules: tuple[Rule, ...]  # one a segment, in the order of the centres
     matched: Matched
     choice: Choice | None = None  # where the configuration gives a range
 
@@ -43,7 +40,7 @@ class Fitted:
 
 
 def fit_customers(task: Task, customers: Customers, prepared: Prepared) -> Fitted:
-    """Find the centres, the ids of their segments, and rules that come close to them.
+    """Find the centres and the ids of their segments.
 
     The centres are in the order of their ids, so that ties go to the lowest.
     """
@@ -63,7 +60,7 @@ def fit_customers(task: Task, customers: Customers, prepared: Prepared) -> Fitte
     )
     matched = match_segments(task, customers, prepared, found, parent, next_id)
     found = reordered(found, matched.order, prepared.sample, prepared.population, unit, task.device)
-    return Fitted(prepared, found, rules_of(task, prepared, found, matched), matched, choice)
+    return Fitted(prepared, found, matched, choice)
 
 
 def choice_of(task: Task, prepared: Prepared, parent: Model | None) -> Choice | None:
@@ -83,13 +80,6 @@ def choose_number(task: Task, prepared: Prepared, numbers: Sequence[int], publis
         device=task.device,
         published=len(published.segment_ids) if published else None,
     )
-
-
-def rules_of(task: Task, prepared: Prepared, found: Fit, matched: Matched) -> tuple[Rule, ...]:
-    """What an analyst could write in SQL instead, learnt on the first customers of the sample."""
-    index = nearest_two(found.centers, prepared.sample[:SAMPLE_ROWS], task.device).index
-    ids = [match.segment_id for match in matched.by_id]
-    return learn_rules(prepared.plan.columns, column_types(task), prepared.rows, index, ids)
 
 
 def column_types(task: Task) -> tuple[str, ...]:

@@ -9,11 +9,11 @@ from typing import TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from segjob.clustering.labels import LabelPass
-from segjob.clustering.rules import rule_counts
+from segjob.clustering.labels import LabelPass, nearest_two
+from segjob.clustering.rules import SAMPLE_ROWS, Rule, learn_rules, rule_counts
 from segjob.engine.local import zip_populations
 from segjob.job.customers import Customers
-from segjob.job.fitting import Fitted
+from segjob.job.fitting import Fitted, column_types
 from segjob.job.matching import Carried
 from segjob.job.task import Task
 from segjob.job.version import Counted
@@ -31,10 +31,10 @@ Piece: TypeAlias = tuple[pa.RecordBatch, Labels, Counted]
 class Labelling:
     """The label pass: chunks of keys and labels once over, and what was counted when all went by."""
 
-    def __init__(self, customers: Customers, fitted: Fitted, device: str) -> None:
+    def __init__(self, task: Task, customers: Customers, fitted: Fitted) -> None:
         self._both = zip_populations(customers.labelled, fitted.prepared.population)
-        self._label = LabelPass(fitted.prepared.plan, fitted.fit.centers, fitted.segment_ids, device)
-        self._rules = fitted.rules
+        self._label = LabelPass(fitted.prepared.plan, fitted.fit.centers, fitted.segment_ids, task.device)
+        self._rules = rules_of(task, fitted)
         self._carried = fitted.matched.carried
         self._counted: Counted | None = None
 
@@ -58,13 +58,20 @@ class Labelling:
     def _piece(self, chunk: Chunk, matrix: np.ndarray, positions: np.ndarray | None) -> Piece:
         labels, summary = self._label(chunk, matrix)
         labels = replace(labels, carried_segment_id=carried_ids(self._carried, labels, positions))
-        return chunk.keys, labels, Counted(summary, rule_counts(self._rules, chunk, labels.segment_id))
+        return chunk.keys, labels, Counted(summary, self._rules, rule_counts(self._rules, chunk, labels.segment_id))
 
     @property
     def counted(self) -> Counted:
         """Of all customers; there is nothing before the pass has ended."""
         assert self._counted is not None
         return self._counted
+
+
+def rules_of(task: Task, fitted: Fitted) -> tuple[Rule, ...]:
+    """What an analyst could write in SQL instead, learnt on the first customers of the sample."""
+    prepared = fitted.prepared
+    index = nearest_two(fitted.fit.centers, prepared.sample[:SAMPLE_ROWS], task.device).index
+    return learn_rules(prepared.plan.columns, column_types(task), prepared.rows, index, fitted.segment_ids)
 
 
 def carried_ids(carried: Carried | None, labels: Labels, positions: np.ndarray | None) -> np.ndarray | None:
@@ -84,7 +91,7 @@ def pieces(chunk: Chunk, matrix: np.ndarray) -> Iterator[tuple[slice, Chunk, np.
 
 def write_labels(task: Task, part: Part, customers: Customers, fitted: Fitted, phase: Phase) -> Counted:
     """Label everyone, into the table of the version; returns what was summed up on the way."""
-    labelling = Labelling(customers, fitted, task.device)
+    labelling = Labelling(task, customers, fitted)
     fill_part(
         task.database,
         part,
@@ -99,7 +106,7 @@ def write_labels(task: Task, part: Part, customers: Customers, fitted: Fitted, p
 
 def only_label(task: Task, customers: Customers, fitted: Fitted) -> Counted:
     """Label everyone, and write nothing."""
-    labelling = Labelling(customers, fitted, task.device)
+    labelling = Labelling(task, customers, fitted)
     with task.progress.phase("label", customers.labelled.n_rows) as phase:
         for keys, _ in labelling:
             phase.advance(keys.num_rows)

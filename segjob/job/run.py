@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from segjob.clustering.model_arrays import model_arrays
 from segjob.engine.aside import aside
+from segjob.engine.local import LocalPopulation
 from segjob.job.customers import Customers, read_customers
 from segjob.job.document import changes, result_document
 from segjob.job.gates import evaluate, measure
@@ -30,6 +31,7 @@ from segjob.postgres.publishing.candidates import store_candidates
 from segjob.postgres.publishing.gates import basis_of
 from segjob.postgres.publishing.scoring import forget_touched
 from segjob.postgres.publishing.versions import (
+    SampleLine,
     load_published,
     next_version,
     sample_lines,
@@ -42,6 +44,8 @@ from segjob.progress import Progress
 from segjob.records.version import Version
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from segjob.config import Settings
     from segjob.job.fitting import Fitted
     from segjob.job.version import Counted, Scores
@@ -108,11 +112,10 @@ def rehearse(task: Task) -> dict[str, Any]:
     fitted = fit(task, customers)
     record.warnings += task.warned(fitted.warnings)
     from segjob.job.labelling import only_label
-    from segjob.job.version import score_segments
 
     counted = only_label(task, customers, fitted)
-    scoring = partial(score_segments, fitted, fitted.prepared.population, task.device)
-    version = score(task, customers, fitted, scoring, counted, 0, record)
+    scoring = partial(scored, fitted, task.device, fitted.prepared.population)
+    version, _ = build(task, customers, fitted, scoring, counted, 0, record)
     with task.database.begin() as connection:
         published = load_published(connection, task.name)
         basis = basis_of(connection, task.name, published.version_id if published else None)
@@ -165,7 +168,6 @@ def write(task: Task, lock: Lock, customers: Customers, fitted: Fitted, record: 
     The version is stored when all of its labels are known to be there. Without it, its table goes away again.
     """
     from segjob.job.labelling import write_labels
-    from segjob.job.version import score_segments
 
     database = task.database
     with database.begin() as connection:
@@ -174,38 +176,47 @@ def write(task: Task, lock: Lock, customers: Customers, fitted: Fitted, record: 
     with (
         task.progress.phase("write", customers.n_rows) as phase,
         new_part(database, part),
-        aside(partial(score_segments, fitted, device=task.device), fitted.prepared.population) as scoring,
+        aside(partial(scored, fitted, task.device), fitted.prepared.population) as scoring,
     ):
         counted = write_labels(task, part, customers, fitted, phase)
         record.rows_labelled = customers.labelled.n_rows
         with completing(database, part) as wait_for_key:
-            version = score(task, customers, fitted, scoring.result, counted, version_id, record)
-            sample = sample_lines(version)
+            version, sample = build(task, customers, fitted, scoring.result, counted, version_id, record)
+            model = model_arrays(version.model)
             task.spools.close()  # nobody reads the customers again; to let go of them takes a while too
             wait_for_key()
             lock.verify()
             with database.begin() as connection:
                 store_version(connection, replace(version, watermark=record.watermark))
-                store_sample(connection, task.names, sample)
-                store_model(connection, version, model_arrays(version.model))
+                store_sample(connection, task.names, version_id, sample)
+                store_model(connection, version, model)
                 if fitted.choice:
                     store_candidates(connection, task.name, record.run_id, fitted.choice.candidates)
     return version, part
 
 
-def score(
+def scored(fitted: Fitted, device: str, population: LocalPopulation[np.ndarray]) -> tuple[Scores, Sequence[SampleLine]]:
+    """How good the segments are, and their sample as it will be stored: what needs no label."""
+    from segjob.job.version import score_segments
+
+    scores = score_segments(fitted, population, device)
+    return scores, sample_lines(scores.sample)
+
+
+def build(
     task: Task,
     customers: Customers,
     fitted: Fitted,
-    scores: Callable[[], Scores],
+    scoring: Callable[[], tuple[Scores, Sequence[SampleLine]]],
     counted: Counted,
     version_id: int,
     record: Record,
-) -> Version:
+) -> tuple[Version, Sequence[SampleLine]]:
     """All that the version says, once it is known how good its segments are."""
     from segjob.job.version import Identity, build_version
 
     parent = fitted.matched.parent
     identity = Identity(task.name, version_id, parent.version_id if parent else None, record.run_id)
     with task.progress.phase("score"):
-        return build_version(task, identity, customers, fitted, scores(), counted)
+        scores, sample = scoring()
+        return build_version(task, identity, customers, fitted, scores, counted), sample

@@ -13,7 +13,7 @@ from segjob.clustering.drift import far_bounds
 from segjob.clustering.explain import differences, with_differences
 from segjob.clustering.names import segment_names
 from segjob.clustering.profile import centroids, sample_rows, segment_medians
-from segjob.clustering.rules import MeasuredRule, RuleCounts, measured_rules
+from segjob.clustering.rules import MeasuredRule, Rule, RuleCounts, measured_rules
 from segjob.clustering.scores import calinski_harabasz, davies_bouldin
 from segjob.clustering.silhouette import Silhouette, silhouette
 from segjob.clustering.squared_silhouette import SquaredTotals, squared_silhouette
@@ -27,7 +27,7 @@ from segjob.job.task import Task
 from segjob.palette import color_of
 from segjob.records.model import Model
 from segjob.records.population import Population
-from segjob.records.version import Segment, Version
+from segjob.records.version import SampleRow, Segment, Version
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,14 @@ class Identity:
 
 @dataclass(frozen=True)
 class Counted:
-    """What the label pass counts on its way; mergeable."""
+    """What the label pass counts on its way, of the segments and of rules that come close to them; mergeable."""
 
     segments: SegmentSummary
-    rules: RuleCounts
+    rules: tuple[Rule, ...]  # one a segment, in the order of the centres
+    of_rules: RuleCounts
 
     def merge(self, other: Self) -> Counted:
-        return Counted(self.segments.merge(other.segments), self.rules.merge(other.rules))
+        return Counted(self.segments.merge(other.segments), self.rules, self.of_rules.merge(other.of_rules))
 
 
 @dataclass(frozen=True)
@@ -59,25 +60,29 @@ class Scores:
     ----------
     silhouette : of the sample
     squared : of everyone
+    sample : some customers with their silhouettes, for the report
     medians : of the raw values, (number of numeric features, k)
     far_bounds : (k,) the distance from which on a customer is far from the segment's centre, for the drift
     """
 
     silhouette: Silhouette
     squared: SquaredTotals
+    sample: tuple[SampleRow, ...]
     medians: np.ndarray
     far_bounds: list[float]
 
 
 def score_segments(fitted: Fitted, population: Population[np.ndarray], device: str) -> Scores:
     """Score the segments by the sample, and by the coordinates of everyone."""
-    prepared, n_segments = fitted.prepared, len(fitted.segment_ids)
+    prepared, ids = fitted.prepared, fitted.segment_ids
+    plan, rows, n_segments = prepared.plan, prepared.rows, len(ids)
     scored = silhouette(prepared.sample, fitted.fit.centers, fitted.fit.counts, device)
-    distances = np.sqrt(scored.squared) * prepared.plan.unit
+    distances = np.sqrt(scored.squared) * plan.unit
     return Scores(
         scored,
         squared_silhouette(fitted.fit.tally, population, device),
-        segment_medians(prepared.plan.columns, prepared.rows, scored.index, n_segments),
+        sample_rows(plan.columns, plan.unit, rows, prepared.sample, ids, scored),
+        segment_medians(plan.columns, rows, scored.index, n_segments),
         far_bounds(distances, scored.index, n_segments),
     )
 
@@ -90,7 +95,6 @@ def build_version(
     if not np.array_equal(summary.counts, fitted.fit.counts):
         raise InternalError("the labels are not those of the fit; nothing was published")
     scored, squared = scores.silhouette, scores.squared
-    rows = fitted.prepared.rows
     apart = differences(plan.columns, plan.unit, summary, fitted.prepared.sample)
     found = centroids(plan.columns, plan.unit, centers, ids, summary, scores.medians)
     return Version(
@@ -117,13 +121,13 @@ def build_version(
             ids,
             segment_names(plan.columns, apart, ids, names_by_id(task.segmentation.names, fitted.matched)),
             fitted.matched.by_id,
-            measured(task, customers, fitted, counted.rules),
+            measured(task, customers, fitted, counted),
             summary,
             scores,
             plan.unit,
         ),
         centroids=with_differences(found, apart),
-        sample=sample_rows(plan.columns, plan.unit, rows, fitted.prepared.sample, ids, scored),
+        sample=scores.sample,
     )
 
 
@@ -140,10 +144,10 @@ def names_by_id(given: Mapping[int, str], matched: Matched) -> dict[int, str]:
     return names
 
 
-def measured(task: Task, customers: Customers, fitted: Fitted, counts: RuleCounts) -> tuple[MeasuredRule, ...]:
+def measured(task: Task, customers: Customers, fitted: Fitted, counted: Counted) -> tuple[MeasuredRule, ...]:
     """The rules as predicates, with what they are worth."""
     excluded = customers.unlabelled.n_rows > 0
-    return measured_rules(fitted.rules, counts, fitted.prepared.plan.columns, column_types(task), excluded)
+    return measured_rules(counted.rules, counted.of_rules, fitted.prepared.plan.columns, column_types(task), excluded)
 
 
 def segments(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from sqlalchemy import Connection, Row, Select, func, insert, select
@@ -73,29 +73,28 @@ def store_version(connection: Connection, fitted: Version) -> None:
             connection.execute(insert(table), [identity | dict(row) for row in contents])
 
 
-def sample_lines(fitted: Version) -> list[tuple[Any, ...]]:
-    """The sample of a version as `store_sample` sends it. It takes a while to put all of it into text."""
+SampleLine: TypeAlias = tuple[int, int, str, str, float | None]
+"""A row of a sample: the hash of its key, its segment, what it has in the source, on the grid, and its silhouette."""
+
+
+def sample_lines(sample: Sequence[SampleRow]) -> list[SampleLine]:
+    """A sample as `store_sample` sends it. It takes a while to put all of it into text."""
     return [
-        (
-            fitted.segmentation,
-            fitted.version_id,
-            ordinal,
-            one.key_hash,
-            one.segment_id,
-            json.dumps(dict(one.values)),
-            f"{{{','.join(map(repr, one.scaled))}}}",
-            one.silhouette,
-        )
-        for ordinal, one in enumerate(fitted.sample)
+        (one.key_hash, one.segment_id, json.dumps(dict(one.values)), array_text(one.scaled), one.silhouette)
+        for one in sample
     ]
 
 
-def store_sample(connection: Connection, names: Names, lines: Sequence[Sequence[Any]]) -> None:
+def array_text(values: Sequence[float]) -> str:
+    return f"{{{','.join(map(repr, values))}}}"
+
+
+def store_sample(connection: Connection, names: Names, version_id: int, lines: Sequence[SampleLine]) -> None:
     """Write the sample of a stored version."""
     statement = driver_query("copy_sample", sample=names.sample)
     with translated(), driver_of(connection).cursor().copy(statement) as copy:
-        for line in lines:
-            copy.write_row(line)
+        for ordinal, line in enumerate(lines):
+            copy.write_row((names.segmentation, version_id, ordinal, *line))
 
 
 def store_model(connection: Connection, fitted: Version, arrays: Mapping[str, Any]) -> None:
