@@ -81,6 +81,7 @@ def number_extremes(specs: Sequence[FeatureSpec], numbers: np.ndarray) -> tuple[
         values = np.ascontiguousarray(numbers[:, position])
         absent = missing(spec, values)
         n_missing[position] = np.count_nonzero(absent)
-        minimum[position] = np.min(values, where=~absent, initial=np.inf)
-        maximum[position] = np.max(values, where=~absent, initial=-np.inf)
+        present = ~absent if n_missing[position] else True
+        minimum[position] = np.min(values, where=present, initial=np.inf)
+        maximum[position] = np.max(values, where=present, initial=-np.inf)
     return minimum, maximum, n_missing
