@@ -47,7 +47,8 @@ def prepare(task: Task, customers: Customers) -> Prepared:
     spool.finish()
     population = LocalPopulation(spool, decode_matrix, customers.labelled.threads, one_thread_each)
     rows = customers.survey.sample.rows.first(sample_capacity(len(plan.clustered)))
-    return Prepared(plan, population, rows, plan.prepare(rows))
+    sample = np.concatenate(population.at_once(plan.prepare, rows.blocks(customers.chunk_rows)))
+    return Prepared(plan, population, rows, sample)
 
 
 def finite(matrix: np.ndarray) -> np.ndarray:

@@ -47,6 +47,22 @@ def test_the_sample_is_the_smallest_hashes_in_any_order_and_chunks(hashes, capac
     assert chosen.numbers[:, 0].tolist() == [value % 97 for value in wanted]
 
 
+@pytest.mark.parametrize("hashes", [[2**63 + 3, 2**63, 2**63 + 2, 2**63 + 1], [2**64 - 1, 2**64 - 2, 0], [0], []])
+def test_hashes_that_differ_in_their_last_bits_only_are_in_order_too(hashes: list[int]) -> None:
+    chosen = HashSample(9, (part(np.array(hashes, np.uint64), [str(value) for value in hashes]),)).rows
+    assert chosen.hashes.tolist() == sorted(hashes)
+    assert chosen.categories[0].to_pylist() == [str(value) for value in sorted(hashes)]
+
+
+def test_the_blocks_of_a_sample_are_the_sample() -> None:
+    rows = part(np.arange(10, dtype=np.uint64), [str(value) for value in range(10)])
+    blocks = rows.blocks(4)
+    assert [block.n_rows for block in blocks] == [4, 4, 2]
+    np.testing.assert_array_equal(np.concatenate([block.numbers for block in blocks]), rows.numbers)
+    assert [text for block in blocks for text in block.categories[0].to_pylist()] == rows.categories[0].to_pylist()
+    assert [block.n_rows for block in rows.take(np.arange(0)).blocks(4)] == [0]
+
+
 def test_merging_is_associative() -> None:
     random = np.random.default_rng(0)
     parts = [
