@@ -92,11 +92,12 @@ def build_version(
 ) -> Version:
     """Explain the segments, and put everything together that the version keeps."""
     centers, ids, plan, summary = fitted.fit.centers, fitted.segment_ids, fitted.prepared.plan, counted.segments
-    if not np.array_equal(summary.counts, fitted.fit.counts):
+    found = fitted.fit.tally
+    if not (np.array_equal(summary.counts, found.counts[0]) and np.array_equal(summary.coordinates, found.sums[0])):
         raise InternalError("the labels are not those of the fit; nothing was published")
     scored, squared = scores.silhouette, scores.squared
     apart = differences(plan.columns, plan.unit, summary, fitted.prepared.sample)
-    found = centroids(plan.columns, plan.unit, centers, ids, summary, scores.medians)
+    described = centroids(plan.columns, plan.unit, centers, ids, summary, scores.medians)
     return Version(
         segmentation=identity.segmentation,
         version_id=identity.version_id,
@@ -126,7 +127,7 @@ def build_version(
             scores,
             plan.unit,
         ),
-        centroids=with_differences(found, apart),
+        centroids=with_differences(described, apart),
         sample=scores.sample,
     )
 
