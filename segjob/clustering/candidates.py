@@ -12,14 +12,12 @@ from torch import Tensor
 
 from segjob.clustering.grid import DISTANCE_STEPS
 from segjob.clustering.kmeans import fit
-from segjob.clustering.nearest import as_rows, center_scores, memberships, row_blocks, squared_norms
+from segjob.clustering.nearest import HALF, as_rows, center_scores, in_halves, memberships, row_blocks, squared_norms
 from segjob.clustering.summary import SegmentSummary
 from segjob.records.population import Population, S, T, X
 
 FIT_ROWS = 2**15
 """Of the sample, for each fit. A centre of a thousand rows is known to a thirtieth of a standard deviation."""
-
-HALF = 2.0**24
 
 
 @dataclass(frozen=True)
@@ -103,17 +101,11 @@ def add_block(block: Tensor, norms: Tensor, centers: Tensor, total: Tensor) -> N
     total[:, -1] += counts[0]
 
 
-def in_halves(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Whole numbers of up to 53 bits as multiples of 2**24 and what is left, whose sums float64 holds exactly."""
-    high = (values / HALF).floor_()
-    return high, values - high * HALF
-
-
 def as_summary(total: np.ndarray) -> SegmentSummary:
     """The sums of one chunk for one clustering, as the scores read them; of raw features there is nothing."""
     whole = total.astype(np.int64)
     inertia, distances = (
-        whole[:, -5 + place].astype(object) * int(HALF) + whole[:, -4 + place].astype(object) for place in (0, 2)
+        whole[:, -5 + place].astype(object) * HALF + whole[:, -4 + place].astype(object) for place in (0, 2)
     )
     nothing = np.empty((0, len(total)), np.int64)
     return SegmentSummary(whole[:, -1], inertia, distances, whole[:, :-5], nothing.astype(object), nothing, ())

@@ -18,6 +18,7 @@ from torch import Tensor
 BLOCK_ELEMENTS = 2**17  # of the largest temporary, 1 MB, which a core's own cache still likes
 FARTHER = 2.0**60  # than any squared distance
 LARGEST_BLOCK = 2**16  # rows
+HALF = 2**26
 
 
 def resolve_device(asked: str) -> tuple[str, str | None]:
@@ -142,6 +143,12 @@ def whole(values: Tensor) -> np.ndarray:
 
 def squared_norms(rows: Tensor) -> Tensor:
     return (rows * rows).sum(1)
+
+
+def in_halves(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Whole numbers of up to 62 bits as multiples of 2**26 and what is left, whose sums float64 holds exactly."""
+    high = (values / HALF).floor_()
+    return high, values - high * HALF
 
 
 def center_scores(rows: Tensor, centers: Tensor) -> Tensor:

@@ -23,9 +23,11 @@ from torch import Tensor
 from segjob.clustering.grid import LIMIT
 from segjob.clustering.nearest import (
     FARTHER,
+    HALF,
     Tally,
     as_rows,
     center_scores,
+    in_halves,
     memberships,
     resolve_device,
     row_blocks,
@@ -36,7 +38,6 @@ from segjob.records.version import Score
 
 METHOD = "squared euclidean"
 STEPS = 2.0**36  # to one: a block of 2**16 rows then sums silhouettes exactly in float64
-HALF = 2**26
 EXACT_BITS = 52
 
 
@@ -173,12 +174,6 @@ class SquaredPass:
         defined = (unbiased > 0.0) & (larger > 0.0) & (between < FARTHER / 2)
         silhouettes = torch.where(defined, (between - within) / larger, 0.0)
         return members, silhouettes, (own + moved).clamp_(min=0.0).sqrt_()
-
-
-def in_halves(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Whole numbers of up to 62 bits as multiples of 2**26 and what is left, whose sums float64 holds exactly."""
-    high = (values / HALF).floor_()
-    return high, values - high * HALF
 
 
 def whole_offsets(offsets: np.ndarray) -> tuple[np.ndarray, float]:
