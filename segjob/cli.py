@@ -39,7 +39,7 @@ through them after every 700 takes half a second of a run. What holds the custom
 
 TURN = 0.001
 """Seconds that a thread may keep the interpreter while others want it. Who imports torch does so for a second, and who
-reads meanwhile wants it often and not for long: with the usual 5 ms a run takes a hundredth longer."""
+reads meanwhile wants it often and not for long: the usual 5 ms are long for that."""
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -114,7 +114,7 @@ def rehearse(task: Task) -> dict[str, Any]:
     from segjob.job.labelling import only_label
 
     counted = only_label(task, customers, fitted)
-    scoring = partial(scored, fitted, task.device, fitted.prepared.population)
+    scoring = partial(scored, task, fitted, fitted.prepared.population)
     version, _ = build(task, customers, fitted, scoring, counted, 0, record)
     with task.database.begin() as connection:
         published = load_published(connection, task.name)
@@ -176,7 +176,7 @@ def write(task: Task, lock: Lock, customers: Customers, fitted: Fitted, record: 
     with (
         task.progress.phase("write", customers.n_rows) as phase,
         new_part(database, part),
-        aside(partial(scored, fitted, task.device), fitted.prepared.population) as scoring,
+        aside(partial(scored, task, fitted), fitted.prepared.population) as scoring,
     ):
         counted = write_labels(task, part, customers, fitted, phase)
         record.rows_labelled = customers.labelled.n_rows
@@ -195,12 +195,13 @@ def write(task: Task, lock: Lock, customers: Customers, fitted: Fitted, record: 
     return version, part
 
 
-def scored(fitted: Fitted, device: str, population: LocalPopulation[np.ndarray]) -> tuple[Scores, Sequence[SampleLine]]:
+def scored(task: Task, fitted: Fitted, population: LocalPopulation[np.ndarray]) -> tuple[Scores, Sequence[SampleLine]]:
     """How good the segments are, and their sample as it will be stored: what needs no label."""
     from segjob.job.version import score_segments
 
-    scores = score_segments(fitted, population, device)
-    return scores, sample_lines(scores.sample)
+    with task.progress.timing("score"):
+        scores = score_segments(fitted, population, task.device)
+        return scores, sample_lines(scores.sample)
 
 
 def build(

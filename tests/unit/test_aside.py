@@ -6,11 +6,17 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from segjob.engine.aside import NICENESS, aside
 from segjob.engine.local import LocalPopulation
+from segjob.job import run, version
+from segjob.job.fitting import Fitted
+from segjob.job.task import Task
+from segjob.progress import Progress
 
 
 class Numbers:
@@ -71,3 +77,16 @@ def test_all_of_its_threads_give_way_and_nobody_else_does() -> None:
     with aside(lambda numbers: [niceness(), *numbers.map(niceness)], population(10, 2)) as found:
         assert set(found.result()) == {max(before, NICENESS)}
     assert niceness() == before
+
+
+def test_scores_are_timed_wherever_they_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    def scoring(*_: Any) -> SimpleNamespace:
+        now[0] += 2.0
+        return SimpleNamespace(sample=())
+
+    monkeypatch.setattr(version, "score_segments", scoring)
+    task = SimpleNamespace(progress=Progress("mall", clock=lambda: now[0]), device="cpu")
+    run.scored(cast(Task, task), cast(Fitted, None), cast("LocalPopulation[Any]", None))
+    assert task.progress.seconds()["score"] == 2.0
