@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# How the libraries say it that have no MemoryError: torch, the loader of programs, and threads, whose stacks need room.
+# How those say it that have no MemoryError: torch, C++, the loader of programs, and threads, whose stacks need room.
 NO_MEMORY = re.compile(
-    r"(can't|cannot) allocate memory|not enough memory|out of memory|can't start new thread|failed to map segment",
+    r"(can't|cannot) allocate memory|(not enough|out of) memory|bad_alloc|can't start new thread|failed to map segment",
     re.IGNORECASE,
 )
 

@@ -8,7 +8,6 @@ by one, and the results, which are exact, are put together.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial, reduce
 from typing import TypeVar
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor
 
 from segjob.clustering.nearest import Tally, one_thread_each, tally
+from segjob.threads import Pool
 
 T = TypeVar("T")
 P = TypeVar("P")
@@ -30,7 +30,7 @@ def at_once(compute: Callable[[P], T], parts: Sequence[P]) -> list[T]:
     with one_thread_each():
         if threads < 2:
             return [compute(part) for part in parts]
-        with ThreadPoolExecutor(threads, "segjob-start") as pool:
+        with Pool(threads, "segjob-start") as pool:
             return list(pool.map(compute, parts))
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from threading import Event, get_native_id
 from typing import Any, TypeVar
 
 from segjob.engine.local import LocalPopulation
+from segjob.threads import Pool
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -26,7 +27,7 @@ class Dropped(Exception):
 def aside(compute: Callable[[LocalPopulation[C]], T], population: LocalPopulation[C]) -> Iterator[Future[T]]:
     """Compute something of a population while the block does something else; who is done with the block drops it."""
     dropped = Event()
-    with ThreadPoolExecutor(1, "segjob-aside", give_way) as thread:
+    with Pool(1, "segjob-aside", give_way) as thread:
         try:
             yield thread.submit(compute, until(dropped, population))
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import reduce
@@ -12,6 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from segjob.errors import InternalError
 from segjob.records.population import S
+from segjob.threads import Pool
 
 C = TypeVar("C")
 D = TypeVar("D")
@@ -90,7 +91,7 @@ def in_threads(
     step: Callable[[int], T], places: range, threads: int, during: Callable[[], AbstractContextManager[None]]
 ) -> Iterator[T]:
     """The results in order, with at most one more chunk under way than there are threads."""
-    pool = ThreadPoolExecutor(threads, "segjob-pass")
+    pool = Pool(threads, "segjob-pass")
     under_way: deque[Future[T]] = deque()
     with during():
         try:

@@ -42,6 +42,7 @@ from segjob.postgres.publishing.versions import (
 from segjob.postgres.writing.write import Part, completing, drop_orphans, new_part
 from segjob.progress import Progress
 from segjob.records.version import Version
+from segjob.threads import start
 
 if TYPE_CHECKING:
     import numpy as np
@@ -127,7 +128,7 @@ def rehearse(task: Task) -> dict[str, Any]:
 
 def load_torch() -> None:
     """Begin to import torch, which takes seconds, beside what is done next; who needs it then waits for the rest."""
-    Thread(target=import_ahead, name="segjob-import").start()
+    start(Thread(target=import_ahead, name="segjob-import"))
 
 
 def import_ahead() -> None:

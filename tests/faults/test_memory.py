@@ -21,7 +21,7 @@ from tests.faults.standing import last_run, left_behind, standing
 __all__ = ["database_url", "published_large", "run"]  # the fixtures
 
 MIB = 2**20
-MEBIBYTES = (4, 16, 32, 64, 128, 256, 512, 1024, 2048)
+MEBIBYTES = (4, 16, 32, 48, 64, 80, 96, 128, 256, 512, 1024, 2048)
 # What can not be caught: a thread that OpenMP can not start, an exception in a thread of C++, a thread that ends.
 BY_A_LIBRARY = {1: "libgomp", -signal.SIGABRT: "bad_alloc|out of memory"}
 GROUPS = Path("/sys/fs/cgroup")

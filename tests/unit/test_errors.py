@@ -12,11 +12,12 @@ from segjob.errors import InternalError, OutOfMemory, unexpected
     [
         MemoryError(),
         RuntimeError("can't start new thread"),
+        RuntimeError("std::bad_alloc"),
         RuntimeError("[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory: you tried 8 bytes"),
         ImportError("libtorch_python.so: failed to map segment from shared object"),
         OSError(12, "Cannot allocate memory"),
     ],
-    ids=["python", "a thread", "torch", "a library", "the system"],
+    ids=["python", "a thread", "C++", "torch", "a library", "the system"],
 )
 def test_memory_that_is_refused_is_told_however_it_is_said(error: Exception) -> None:
     told = unexpected(error)

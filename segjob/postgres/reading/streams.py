@@ -23,6 +23,7 @@ from segjob.postgres.reading.replies import GaveUp, Replies
 from segjob.postgres.reading.rows import RowDecoder
 from segjob.postgres.reading.tls import open_tls
 from segjob.postgres.reading.wire import ServerError, SocketWire, Wire, give_up
+from segjob.threads import start
 
 SENT_AHEAD = 4096  # bytes of a statement that a connection takes in while the server is busy sending
 JOIN_SECONDS = 5.0
@@ -134,12 +135,13 @@ def working(reading: Reading, sessions: Sequence[Callable[[], Wire]]) -> Iterato
     ]
     try:
         for thread in threads:
-            thread.start()
+            start(thread)
         yield
     finally:
         reading.arrivals.give_up()
         for thread in threads:
-            thread.join(JOIN_SECONDS)
+            if thread.is_alive():
+                thread.join(JOIN_SECONDS)
 
 
 def work(reading: Reading, session: Callable[[], Wire]) -> None:

@@ -11,7 +11,7 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +27,7 @@ from segjob.postgres.connecting.connect import Database
 from segjob.postgres.connecting.meaning import translated
 from segjob.postgres.queries import driver_query, quote
 from segjob.postgres.writing.encoding import HEADER, TRAILER, Column, RowEncoder
+from segjob.threads import Pool
 
 AHEAD = 2  # batches a stream that may wait
 GRACE = 0.5  # seconds that a stream gets to end by itself
@@ -119,7 +120,7 @@ def send(
     with ExitStack() as stack:
         sessions = [stack.enter_context(closing(open_writer(database))) for _ in range(n_streams)]
         supply = Supply(AHEAD * n_streams)
-        threads = stack.enter_context(ThreadPoolExecutor(n_streams, "segjob-write"))
+        threads = stack.enter_context(Pool(n_streams, "segjob-write"))
         stream = partial(run_stream, table=table, supply=supply, alone=n_streams == 1)
         streams = [threads.submit(stream, session) for session in sessions]
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -25,6 +25,7 @@ from segjob.postgres.writing.encoding import Column
 from segjob.postgres.writing.sending import Rows, end_sessions, open_writer, send
 from segjob.records.model import Labels
 from segjob.records.source import KeyColumn
+from segjob.threads import Pool
 
 UNLABELLED_COLUMNS = ("excluded_by",)
 STREAM_ROWS = 100_000  # customers that make another stream worth its connection
@@ -143,7 +144,7 @@ def completing(database: Database, part: Part) -> Iterator[Callable[[], None]]:
     DataError
         The key is not unique in the source.
     """
-    with ThreadPoolExecutor(1, "segjob-key") as worker, closing(open_writer(database)) as session:
+    with Pool(1, "segjob-key") as worker, closing(open_writer(database)) as session:
         keyed = worker.submit(build_key, session, part)
         completed = worker.submit(analyse, session, part, keyed)
         try:
