@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
 
-COMPILED = ("numpy", "psycopg", "pyarrow.compute", "sqlalchemy")
+COMPILED = ("mmap", "numpy", "psycopg", "pyarrow.compute", "sqlalchemy")
 
 
 def preload_torch() -> None:

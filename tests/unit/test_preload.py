@@ -22,6 +22,23 @@ preload.find_spec = lambda name: None
 preload.load_library()
 print("torch" in sys.modules)
 """
+WAITING = """
+import sys
+from importlib import import_module
+from importlib.machinery import EXTENSION_SUFFIXES
+import segjob.cli, segjob.config.loading
+from segjob.preload import COMPILED
+
+def compiled():
+    suffixes = tuple(EXTENSION_SUFFIXES)
+    return {name for name, module in sys.modules.items() if (getattr(module, "__file__", "") or "").endswith(suffixes)}
+
+for name in COMPILED:
+    import_module(name)
+before = compiled()
+import segjob.commands.run
+print(*compiled() - before)
+"""
 
 
 def printed(program: str) -> list[str]:
@@ -35,3 +52,7 @@ def test_the_library_is_loaded_without_torch_and_torch_works_with_it():
 
 def test_where_there_is_no_torch_nothing_happens():
     assert printed(WITHOUT_TORCH) == ["False"]
+
+
+def test_a_run_waits_for_no_other_library_while_that_of_torch_is_loaded():
+    assert printed(WAITING) == []
