@@ -1,4 +1,4 @@
-"""The best single condition on one feature, from how many customers lie in each of its bins."""
+"""The best single condition on each feature, from how many customers lie in each of its bins."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Cut:
 
 @dataclass(frozen=True)
 class NumberBins:
-    """A numeric feature between its thresholds; the last bin holds the missing values.
+    """A numeric feature between its thresholds.
 
     Attributes
     ----------
-    bins : (n,) how many thresholds each customer's value reaches
+    bins : (n,) how many thresholds each customer's value reaches; -1 where it is missing
     """
 
     source: Source
@@ -42,38 +42,53 @@ class NumberBins:
     def n_bins(self) -> int:
         return len(self.thresholds.values) + 2
 
-    def best(self, hits: np.ndarray, found: np.ndarray, members: int) -> Cut | None:
-        """The cut with the highest F1, or one that is almost as high and shorter to write.
-
-        Parameters
-        ----------
-        hits, found : (n_bins,) of the segment's customers and of all, those that meet the rule's other conditions
-        members : the segment's customers, with those that do not
-        """
-        if not len(self.thresholds.values):
-            return None
-        n_ways = 4 if found[-1] else 2
-        scores = 2.0 * ways_by_threshold(hits, n_ways) / (ways_by_threshold(found, n_ways) + members)
-        if scores.max() < scores[:2].max() + MISSING_WORTH:
-            scores = scores[:2]
-        worthy = scores >= scores.max() - WORTH
-        shortest = self.thresholds.lengths == np.where(worthy, self.thresholds.lengths, LONGEST).min()
-        way, place = divmod(int(np.argmax(np.where(worthy & shortest, scores, -1.0))), scores.shape[1])
-        bound = Bound(self.source, float(self.thresholds.values[place]), *WAYS[way])
-        return Cut(float(scores[way, place]), bound)
+    def condition(self, way: int, place: int) -> Bound:
+        return Bound(self.source, float(self.thresholds.values[place]), *WAYS[way])
 
 
 WAYS = ((True, False), (False, False), (True, True), (False, True))  # upward, or_missing
 LONGEST = 99
+LEAST_BINS = 3  # around one threshold, and for missing values
+NOWHERE = -1.0  # the score of a place at which there is no threshold
 
 
-def ways_by_threshold(counts: np.ndarray, n_ways: int) -> np.ndarray:
-    """How many each of the first two or of all four ways to cut at each threshold leaves, (n_ways, b)."""
-    reached = counts[:-1].cumsum()
-    left = np.empty((n_ways, len(reached) - 1), reached.dtype)
-    left[1] = reached[:-1]
-    left[0] = reached[-1] - left[1]
-    left[2:] = left[: n_ways - 2] + counts[-1]
+class NumberTable:
+    """Numeric features side by side, so that the best cuts of all are found at once."""
+
+    def __init__(self, features: Sequence[NumberBins], n_bins: int) -> None:
+        self._features = features
+        self._lengths = np.full((len(features), 1, n_bins - 2), LONGEST)
+        for row, feature in zip(self._lengths, features, strict=True):
+            row[0, : feature.n_bins - 2] = feature.thresholds.lengths
+
+    def best(self, hits: np.ndarray, found: np.ndarray, members: int) -> Iterator[Cut | None]:
+        """For each feature the cut with the highest F1, or one that is almost as high and shorter to write.
+
+        Parameters
+        ----------
+        hits, found : (f, n_bins) of the segment's customers and of all, those that meet the rule's other conditions;
+            in the last bin those whose value is missing
+        members : the segment's customers, with those that do not
+        """
+        scores = 2.0 * ways_by_threshold(hits) / np.maximum(ways_by_threshold(found) + members, 1)
+        scores = np.where(self._lengths < LONGEST, scores, NOWHERE)
+        plain = scores[:, :2].max(axis=(1, 2))
+        scores[scores.max(axis=(1, 2)) < plain + MISSING_WORTH, 2:] = NOWHERE
+        worthy = scores >= scores.max(axis=(1, 2), keepdims=True) - WORTH
+        shortest = self._lengths == np.where(worthy, self._lengths, LONGEST).min(axis=(1, 2), keepdims=True)
+        flat = np.where(worthy & shortest, scores, NOWHERE).reshape(len(scores), -1)
+        chosen = flat.argmax(axis=1).tolist()
+        for feature, score, at in zip(self._features, flat.max(axis=1).tolist(), chosen, strict=True):
+            yield Cut(score, feature.condition(*divmod(at, scores.shape[2]))) if score > NOWHERE else None
+
+
+def ways_by_threshold(counts: np.ndarray) -> np.ndarray:
+    """How many of each feature's customers each of the four ways to cut at each threshold leaves, (f, 4, b)."""
+    reached = counts[:, :-1].cumsum(axis=1)
+    left = np.empty((len(counts), len(WAYS), reached.shape[1] - 1), reached.dtype)
+    left[:, 1] = reached[:, :-1]
+    left[:, 0] = reached[:, -1:] - left[:, 1]
+    left[:, 2:] = left[:, :2] + counts[:, -1, None, None]
     return left
 
 
@@ -108,40 +123,83 @@ Bins = NumberBins | CategoryBins
 
 
 @dataclass(frozen=True)
-class Coded:
-    """A feature with one number (n,) for each customer: twice the bin, and one more for the segment's own."""
+class Binned:
+    """Features side by side.
 
-    feature: Bins
-    codes: np.ndarray
+    Attributes
+    ----------
+    bins : (f, n) of the customers; values that are missing lie in the last of `n_bins`
+    """
+
+    features: Sequence[Bins]
+    bins: np.ndarray
+    n_bins: int
 
     @classmethod
-    def of(cls, feature: Bins, member: np.ndarray) -> Coded:
-        return cls(feature, 2 * feature.bins + member)
+    def of(cls, features: Sequence[Bins]) -> Binned:
+        n_bins = max([LEAST_BINS, *(feature.n_bins for feature in features)])
+        bins = np.empty((len(features), len(features[0].bins) if features else 1), np.int32)
+        for row, feature in zip(bins, features, strict=True):
+            row[:] = np.where(feature.bins < 0, n_bins - 1, feature.bins)
+        return cls(features, bins, n_bins)
 
-    def best(self, held: np.ndarray | slice, members: int) -> Cut | None:
-        """The best condition on this feature for the customers at the positions `held`."""
-        counts = np.bincount(self.codes[held], minlength=2 * self.feature.n_bins).reshape(-1, 2)
-        return self.feature.best(counts[:, 1], counts.sum(axis=1), members)
+    def some(self, places: np.ndarray) -> Binned:
+        return Binned([self.features[place] for place in places], self.bins[places], self.n_bins)
+
+
+class Table:
+    """Features, and of every customer the bins of all and whether it is in a segment.
+
+    Parameters
+    ----------
+    member : (n,) whether each customer is in the segment
+    """
+
+    def __init__(self, binned: Binned, member: np.ndarray) -> None:
+        self.binned = binned
+        self.members = int(np.count_nonzero(member))
+        self._codes = 2 * binned.bins + member
+        self._codes += 2 * binned.n_bins * np.arange(len(binned.features), dtype=np.int32)[:, None]
+        self._are_numbers = np.array([isinstance(one, NumberBins) for one in binned.features], bool)
+        self._numbers = NumberTable([one for one in binned.features if isinstance(one, NumberBins)], binned.n_bins)
+
+    def best(self, held: np.ndarray | None = None) -> list[Cut | None]:
+        """The best condition on each feature for all customers, or for those at the positions `held`."""
+        n_features, n_bins = len(self.binned.features), self.binned.n_bins
+        codes = self._codes if held is None else self._codes.take(held, axis=1)
+        counts = np.bincount(codes.ravel(), minlength=2 * n_bins * n_features).reshape(n_features, n_bins, 2)
+        hits, found = counts[:, :, 1], counts.sum(axis=2)
+        numbers = self._numbers.best(hits[self._are_numbers], found[self._are_numbers], self.members)
+        return [
+            next(numbers)
+            if isinstance(feature, NumberBins)
+            else feature.best(hits[place, : feature.n_bins], found[place, : feature.n_bins], self.members)
+            for place, feature in enumerate(self.binned.features)
+        ]
 
 
 def binned(
     columns: Sequence[ModelColumn], types: Sequence[str], rows: Rows, index: np.ndarray, n_clusters: int
-) -> Iterator[Bins]:
+) -> Binned:
     """The features that are clustered, each with the bins of the customers."""
-    for source in sources_of(columns, types):
-        if all(column.position is None for column in source.columns):
-            continue
-        if source.model.category is None:
-            yield number_bins(source, rows, index, n_clusters)
-        else:
-            yield category_bins(source, rows)
+    clustered = [
+        source for source in sources_of(columns, types) if any(one.position is not None for one in source.columns)
+    ]
+    return Binned.of(
+        [
+            number_bins(source, rows, index, n_clusters)
+            if source.model.category is None
+            else category_bins(source, rows)
+            for source in clustered
+        ]
+    )
 
 
 def number_bins(source: Source, rows: Rows, index: np.ndarray, n_clusters: int) -> NumberBins:
     values = np.ascontiguousarray(rows.numbers[:, source.place])
     found = find_thresholds(source.model.family, values, index, n_clusters, source.loses_digits())
     bins = np.searchsorted(found.values, values, side="right")
-    bins[np.isnan(values)] = len(found.values) + 1
+    bins[np.isnan(values)] = -1
     return NumberBins(source, found, bins)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from segjob.clustering.conditions import Bound, Condition, Source, guards, sources_of, ties, written
-from segjob.clustering.cuts import Bins, Coded, Cut, binned
+from segjob.clustering.cuts import Binned, Cut, Table, binned
 from segjob.clustering.features import Rows
 from segjob.records.model import ModelColumn
 
@@ -39,7 +39,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Head:
-    """The first rows of a sample."""
+    """The first rows of a sample, in memory column after column."""
 
     numbers: np.ndarray
     categories: tuple[pa.Array, ...]
@@ -71,18 +71,20 @@ def learn_rules(
     sample : customers in the order of their hashes; the first 32,768 are looked at
     index : (n,) the position of the segment of each of them, in the order of `segment_ids`; of the first suffices
     """
-    rows = Head(sample.numbers[:SAMPLE_ROWS], tuple(column[:SAMPLE_ROWS] for column in sample.categories))
+    rows = Head(
+        np.asfortranarray(sample.numbers[:SAMPLE_ROWS]), tuple(column[:SAMPLE_ROWS] for column in sample.categories)
+    )
     index = index[:SAMPLE_ROWS]
-    features = list(binned(columns, types, rows, index, len(segment_ids)))
+    features = binned(columns, types, rows, index, len(segment_ids))
     return tuple(
         Rule(segment_id, tuple(learn(features, rows, index == position)))
         for position, segment_id in enumerate(segment_ids)
     )
 
 
-def learn(features: Sequence[Bins], rows: Rows, member: np.ndarray) -> list[Condition]:
+def learn(features: Binned, rows: Rows, member: np.ndarray) -> list[Condition]:
     """The conditions that find the members (n,) of one segment."""
-    cuts = Cuts(rows, member, promising([Coded.of(feature, member) for feature in features], member))
+    cuts = Cuts(rows, promising(features, member))
     chosen: list[Condition] = []
     score = 2.0 * cuts.members / (len(member) + cuts.members)
     while cuts.members and len(chosen) < MOST_CONDITIONS:
@@ -96,30 +98,29 @@ def learn(features: Sequence[Bins], rows: Rows, member: np.ndarray) -> list[Cond
 class Cuts:
     """The best condition to add to some others; as the earlier ones are chosen again, the same are asked again."""
 
-    def __init__(self, rows: Rows, member: np.ndarray, features: Sequence[Coded]) -> None:
-        self.members = int(np.count_nonzero(member))
-        self._rows, self._features = rows, features
+    def __init__(self, rows: Rows, table: Table) -> None:
+        self.members = table.members
+        self._rows, self._table = rows, table
         self._known: dict[tuple[Condition, ...], Cut | None] = {}
 
     def best(self, others: Sequence[Condition]) -> Cut | None:
         """The best condition for those of whom the others hold; the first feature wins a tie."""
         asked = tuple(others)
         if asked not in self._known:
-            held = np.flatnonzero(all_hold(others, self._rows)) if others else slice(None)
-            cuts = [feature.best(held, self.members) for feature in self._features]
-            self._known[asked] = max((cut for cut in cuts if cut is not None), key=lambda cut: cut.score, default=None)
+            held = np.flatnonzero(all_hold(others, self._rows)) if others else None
+            cuts = [cut for cut in self._table.best(held) if cut is not None]
+            self._known[asked] = max(cuts, key=lambda cut: cut.score, default=None)
         return self._known[asked]
 
 
-def promising(features: Sequence[Coded], member: np.ndarray) -> Sequence[Coded]:
+def promising(features: Binned, member: np.ndarray) -> Table:
     """Of many features those that tell most by themselves, as they are configured."""
-    if len(features) <= MOST_FEATURES:
-        return features
-    members = int(np.count_nonzero(member))
-    cuts = [feature.best(slice(None), members) for feature in features]
-    scores = np.array([0.0 if cut is None else cut.score for cut in cuts])
+    table = Table(features, member)
+    if len(features.features) <= MOST_FEATURES:
+        return table
+    scores = np.array([0.0 if cut is None else cut.score for cut in table.best()])
     best = np.argsort(-scores, kind="stable")[:MOST_FEATURES]
-    return [features[place] for place in np.sort(best)]
+    return Table(features.some(np.sort(best)), member)
 
 
 def settle(cuts: Cuts, chosen: list[Condition], score: float) -> tuple[list[Condition], float]:

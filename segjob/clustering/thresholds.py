@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 
@@ -44,10 +44,10 @@ def find_thresholds(
     index : (n,) the position of each customer's segment
     between : whether to cut numbers between the values where that can be, and not at one
     """
-    present = np.flatnonzero(np.isfinite(values))
-    present = present[np.argsort(values[present], kind="stable")]
-    ordered = values[present]
-    places = cutting_places(ordered, index[present], n_clusters)
+    finite = np.isfinite(values)
+    ordered = np.sort(values[finite] + 0.0)  # no negative zero: sorting does not order the two
+    members = (np.sort(values[finite & (index == segment)] + 0.0) for segment in range(n_clusters))
+    places = cutting_places(ordered, members)
     roundest = ROUNDEST.get(family) or partial(roundest_number, ordered if between else None)
     found: dict[float, int] = {}
     for low, high in zip(places[:-1].tolist(), places[1:].tolist(), strict=True):
@@ -57,16 +57,21 @@ def find_thresholds(
     return Thresholds(np.array(list(found), np.float64), np.array(list(found.values()), np.int64))
 
 
-def cutting_places(ordered: np.ndarray, index: np.ndarray, n_clusters: int) -> np.ndarray:
-    """Values of a column, ascending and different, between which it may be cut."""
-    distinct = np.unique(ordered)
+def cutting_places(ordered: np.ndarray, members: Iterable[np.ndarray]) -> np.ndarray:
+    """Values of a column, ascending and different, between which it may be cut.
+
+    Parameters
+    ----------
+    ordered : (n,) ascending
+    members : those of each segment, ascending
+    """
+    distinct = ordered[np.diff(ordered, prepend=-np.inf) > 0.0]
     if len(distinct) <= MOST_PLACES:
         return distinct
     places = [ordered[np.linspace(0, len(ordered) - 1, MOST_PLACES).astype(np.intp)]]
-    for segment in range(n_clusters):
-        members = ordered[index == segment]
-        if len(members):
-            places.append(members[(np.array(SEGMENT_QUANTILES) * (len(members) - 1)).astype(np.intp)])
+    for own in members:
+        if len(own):
+            places.append(own[(np.array(SEGMENT_QUANTILES) * (len(own) - 1)).astype(np.intp)])
     return np.unique(np.concatenate(places))
 
 
@@ -88,11 +93,11 @@ def holds(ordered: np.ndarray, value: float) -> bool:
     return bool(np.searchsorted(ordered, value, "left") < np.searchsorted(ordered, value, "right"))
 
 
-def steps(exponent: int) -> Iterator[Decimal]:
+@cache
+def steps(exponent: int) -> tuple[Decimal, ...]:
     """10, 5, 1, 0.5, … from a power of ten on."""
-    for power in range(exponent, exponent - DIGITS, -1):
-        yield Decimal(1).scaleb(power)
-        yield Decimal(5).scaleb(power - 1)
+    powers = range(exponent, exponent - DIGITS, -1)
+    return tuple(step for power in powers for step in (Decimal(1).scaleb(power), Decimal(5).scaleb(power - 1)))
 
 
 def significant_digits(value: Decimal) -> int:
