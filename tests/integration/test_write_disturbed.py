@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 
 import psycopg
 import pyarrow as pa
 import pytest
 
+from segjob import threads
 from segjob.errors import DatabaseUnavailable, DataError, SegjobError, Stopped
 from segjob.postgres.connecting.connect import Database
 from segjob.postgres.writing import sending, write
@@ -69,6 +72,22 @@ def test_a_pass_that_fails_midway_leaves_nothing(database, connection, part, mon
 
     with pytest.raises(ZeroDivisionError):
         load_part(database, part, failing(), [], 50 * CHUNK, 2)
+    assert leftovers(connection) == []
+
+
+@pytest.mark.parametrize("n_threads", range(4))
+def test_a_thread_for_which_there_is_no_room_ends_the_others(database, connection, part, monkeypatch, n_threads):
+    monkeypatch.setattr(write, "STREAM_ROWS", CHUNK)
+    asked = count()
+
+    def refuse() -> None:
+        if next(asked) >= n_threads:
+            raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(threads, "ask_for_room", refuse)
+    with pytest.raises(OSError, match="Cannot allocate memory"):
+        load_part(database, part, chunks(5000), [], 5000, 2)  # two streams, the key, the statistics
+    assert next(asked) == n_threads + 1
     assert leftovers(connection) == []
 
 

@@ -122,15 +122,17 @@ def send(
         supply = Supply(AHEAD * n_streams)
         threads = stack.enter_context(Pool(n_streams, "segjob-write"))
         stream = partial(run_stream, table=table, supply=supply, alone=n_streams == 1)
-        streams = [threads.submit(stream, session) for session in sessions]
+        streams: list[Future[int]] = []
         try:
+            for session in sessions:
+                streams.append(threads.submit(stream, session))
             feed(supply, batches, on_rows)
             check_count(sum(stream.result() for stream in streams), n_expected)
             for session in sessions:
                 session.commit()
         except BaseException as error:
             supply.halt(error)
-            end_sessions(sessions, streams)
+            end_sessions(sessions[: len(streams)], streams)
             with translated():
                 raise explained(supply.failure if isinstance(error, Halted) else error) from None
 

@@ -145,13 +145,13 @@ def completing(database: Database, part: Part) -> Iterator[Callable[[], None]]:
         The key is not unique in the source.
     """
     with Pool(1, "segjob-key") as worker, closing(open_writer(database)) as session:
-        keyed = worker.submit(build_key, session, part)
-        completed = worker.submit(analyse, session, part, keyed)
+        last = keyed = worker.submit(build_key, session, part)
         try:
+            last = worker.submit(analyse, session, part, keyed)
             yield keyed.result
-            completed.result()
+            last.result()
         except BaseException:
-            end_sessions([session], [completed])
+            end_sessions([session], [last])
             raise
 
 
