@@ -196,7 +196,7 @@ def binned(
 
 
 def number_bins(source: Source, rows: Rows, index: np.ndarray, n_clusters: int) -> NumberBins:
-    values = np.ascontiguousarray(rows.numbers[:, source.place])
+    values = rows.numbers[:, source.place]
     found = find_thresholds(source.model.family, values, index, n_clusters, source.loses_digits())
     bins = np.searchsorted(found.values, values, side="right")
     bins[np.isnan(values)] = -1

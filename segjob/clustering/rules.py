@@ -116,7 +116,7 @@ class Cuts:
 def promising(features: Binned, member: np.ndarray) -> Table:
     """Of many features those that tell most by themselves, as they are configured."""
     table = Table(features, member)
-    if len(features.features) <= MOST_FEATURES:
+    if len(features.bins) <= MOST_FEATURES:
         return table
     scores = np.array([0.0 if cut is None else cut.score for cut in table.best()])
     best = np.argsort(-scores, kind="stable")[:MOST_FEATURES]
