@@ -22,6 +22,7 @@ Become = Callable[[str, dict[str, str], Sequence[str], Sequence[str]], None]
 
 SECONDS = 120
 PRELOADED = [
+    "tests.as_in_a_run",
     "segjob.cli",
     "segjob.commands.run",
     "segjob.commands.predict",

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from segjob.clustering.chance import chance
 from segjob.clustering.cores import tally_at_once
 from segjob.clustering.minibatch import MiniBatchKMeans
 from segjob.clustering.nearest import Tally, as_rows, resolve_device
@@ -169,7 +170,7 @@ def cold_fit(
     warm: Candidate | None = None,
 ) -> Candidate | None:
     """Centres from scratch; None as soon as they are too far from beating the warm ones."""
-    start = find_start(rows, n_clusters, torch.Generator().manual_seed(seed))
+    start = find_start(rows, n_clusters, chance(seed))
     seen = rows[: start.n_rows]
     if warm and can_not_win(start.tally, tally_at_once(seen, warm.settled.centers[None], start.tally.squares)):
         return None

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from segjob.clustering.chance import chance
 from segjob.clustering.nearest import Tally, as_rows, assign, resolve_device, row_blocks, squared_distances, tally
 from segjob.clustering.starts import means
 from segjob.clustering.tournament import find_start
@@ -33,7 +34,7 @@ class MiniBatchKMeans:
         self, n_clusters: int, *, generator: torch.Generator | None = None, seed: int = 0, device: str = "auto"
     ) -> None:
         self.n_clusters = n_clusters
-        self.generator = generator or torch.Generator().manual_seed(seed)
+        self.generator = generator or chance(seed)
         self.device, _ = resolve_device(device)
 
     def begin(self, centers: np.ndarray, seen: Tally) -> MiniBatchKMeans:

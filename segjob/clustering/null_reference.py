@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from segjob.clustering.chance import chance
 from segjob.clustering.nearest import assign, one_thread_each
 from segjob.clustering.paired_silhouettes import paired_silhouettes
 from segjob.clustering.stability import quick_centers
@@ -91,7 +92,7 @@ def null_silhouette(sample: Tensor, n_clusters: int, seed: int) -> Null:
 
 
 def best_of_draws(draw: Draw, n_rows: int, n_clusters: int, seed: int) -> float:
-    generator = torch.Generator().manual_seed(seed)
+    generator = chance(seed)
     return max(silhouette_of(draw(n_rows, generator), n_clusters, generator) for _ in range(DRAWS))
 
 

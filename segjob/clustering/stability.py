@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from segjob.clustering.agreement import adjusted_rand_index
+from segjob.clustering.chance import chance
 from segjob.clustering.nearest import assign
 from segjob.clustering.starts import Level, refine, seed_centers
 
@@ -28,7 +29,7 @@ def stability(sample: Tensor, centers: np.ndarray, seed: int) -> float:
     seed : of the draws, which are the same for every k
     """
     rows = sample[:BOOTSTRAP_ROWS]
-    generator = torch.Generator().manual_seed(seed)
+    generator = chance(seed)
     labels = assign(rows, centers).index
     found = []
     for _ in range(BOOTSTRAPS):
