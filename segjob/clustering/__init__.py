@@ -40,7 +40,7 @@ reading can begin while torch still loads; this module imports nothing.
 
        scored = silhouette.silhouette(sample_matrix, fitted.centers, summary.counts, device="auto")
        # -> Silhouette: overall Score, segments (a Score each), rows, values, index (s,) of the sample
-       squared = squared_silhouette.squared_silhouette(fitted.tally, prepared, device="auto")
+       squared = squared_silhouette.squared_silhouette(summary, fitted.centers, prepared, device="auto")
        # -> SquaredTotals: overall and segments as above, of everyone; spreads (k,)
        scores.davies_bouldin(summary, fitted.centers, squared.spreads)
        scores.calinski_harabasz(summary, fitted.centers)

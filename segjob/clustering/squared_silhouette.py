@@ -4,17 +4,16 @@ The mean squared distance from x to the n customers of a segment needs no pairs:
 members' mean μ and their summed squares w about it; to the others of the own segment it is n / (n - 1) times that
 (the identity of König and Huygens; scikit-learn has it as `silhouette_samples(metric="sqeuclidean")`).
 
-The fit's last tally says where μ lies, and a pass of its own how large w is. With the segment's centre c, a whole grid
-point not far from μ, and the whole numbers n (μ - c), |x - c|² and n (x - c)(μ - c) are sums of products of whole
-numbers, hence exact, and all else is done element by element. So a customer's silhouette is the same to the last bit in
-any chunk and on any device, and is rounded to 2**-36 before it is summed.
+The label pass says where μ lies and how large w is. With the segment's centre c, a whole grid point not far from μ,
+the whole numbers n (μ - c), |x - c|² and n (x - c)(μ - c) are sums of products of whole numbers, hence exact, and all
+else is done element by element. So a customer's silhouette is the same to the last bit in any chunk and on any device,
+and is rounded to 2**-36 before it is summed.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
 
 import numpy as np
 import torch
@@ -24,7 +23,6 @@ from segjob.clustering.grid import LIMIT
 from segjob.clustering.nearest import (
     FARTHER,
     HALF,
-    Tally,
     as_rows,
     center_scores,
     in_halves,
@@ -33,6 +31,7 @@ from segjob.clustering.nearest import (
     row_blocks,
     squared_norms,
 )
+from segjob.clustering.summary import SegmentSummary
 from segjob.records.population import Population
 from segjob.records.version import Score
 
@@ -87,38 +86,17 @@ def exact_score(total: int, count: int, n_clusters: int) -> Score:
     return Score(value, value, value, METHOD, count, True)
 
 
-def squared_silhouette(found: Tally, population: Population[np.ndarray], device: str = "auto") -> SquaredTotals:
-    """Two passes over the chunks (n, d) of grid coordinates, of which `found` is the tally of one set of centres.
+def squared_silhouette(
+    summary: SegmentSummary, centers: np.ndarray, population: Population[np.ndarray], device: str = "auto"
+) -> SquaredTotals:
+    """One pass over the chunks (n, d) of grid coordinates, of which `summary` is what the label pass found.
 
     Parameters
     ----------
+    centers : (k, d) int64, those of the label pass
     device : `auto`, `cpu` or `cuda`
     """
-    resolved, _ = resolve_device(device)
-    inertia = population.reduce(partial(inertia_of, centers=found.centers[0], device=resolved))
-    return population.reduce(SquaredPass(found, inertia, resolved))
-
-
-@dataclass(frozen=True)
-class Inertia:
-    """Of each segment about its centre, (k,) Python integers, squared grid units; mergeable and exact."""
-
-    segments: np.ndarray
-
-    def merge(self, other: Inertia) -> Inertia:
-        return Inertia(self.segments + other.segments)
-
-
-def inertia_of(matrix: np.ndarray, centers: np.ndarray, device: str) -> Inertia:
-    """The inertia of a chunk (n, d) about centres (k, d)."""
-    stacked = torch.from_numpy(centers).to(device, torch.float64)
-    totals = torch.zeros(2, len(centers), dtype=torch.int64, device=device)
-    for block in row_blocks(as_rows(matrix, device), len(centers)):
-        lowest, members, *_ = memberships(center_scores(block, stacked)[None])
-        halves = torch.stack(in_halves(lowest[0] + squared_norms(block)))
-        totals += (halves @ members[0].T).to(torch.int64)
-    high, low = totals.cpu().numpy().astype(object)
-    return Inertia(high * HALF + low)
+    return population.reduce(SquaredPass(summary, centers, resolve_device(device)[0]))
 
 
 class SquaredPass:
@@ -126,17 +104,17 @@ class SquaredPass:
 
     Parameters
     ----------
-    found : the tally of one set of centres, on everyone
-    inertia : about the same centres, of everyone
+    summary : of everyone
+    centers : (k, d) int64, that it is about
     device : `cpu` or `cuda`
     """
 
-    def __init__(self, found: Tally, inertia: Inertia, device: str) -> None:
+    def __init__(self, summary: SegmentSummary, centers: np.ndarray, device: str) -> None:
         self.device = device
-        [centers], [n_members], [sums] = found.centers, found.counts, found.sums
+        n_members, inertia = summary.counts, summary.inertia
         counts = np.maximum(n_members, 1)
-        offsets, scale = whole_offsets(sums - n_members[:, None] * centers)
-        squares = np.array([float(Fraction(*one)) for one in zip(inertia.segments, counts.tolist(), strict=True)])
+        offsets, scale = whole_offsets(summary.coordinates - n_members[:, None] * centers)
+        squares = np.array([float(Fraction(*one)) for one in zip(inertia, counts.tolist(), strict=True)])
         self._centers, self._offsets = map(self._on_device, (centers, offsets))  # (k, d)
         self._at_centers = -(self._centers * self._offsets).sum(1)[:, None]
         self._doubles = self._on_device(-2.0 * scale / counts)[:, None]

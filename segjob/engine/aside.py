@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event, get_native_id
 from typing import Any, TypeVar
@@ -14,7 +13,6 @@ from segjob.engine.local import LocalPopulation
 from segjob.threads import Pool
 
 C = TypeVar("C")
-T = TypeVar("T")
 
 NICENESS = 10  # a tenth of what another thread gets where both want the same core
 
@@ -24,12 +22,15 @@ class Dropped(Exception):
 
 
 @contextmanager
-def aside(compute: Callable[[LocalPopulation[C]], T], population: LocalPopulation[C]) -> Iterator[Future[T]]:
-    """Compute something of a population while the block does something else; who is done with the block drops it."""
+def aside(population: LocalPopulation[C]) -> Iterator[tuple[Pool, LocalPopulation[C]]]:
+    """A thread for what is computed while the block does something else, and the customers that it may go over.
+
+    Who is done with the block drops its passes.
+    """
     dropped = Event()
     with Pool(1, "segjob-aside", give_way) as thread:
         try:
-            yield thread.submit(compute, until(dropped, population))
+            yield thread, until(dropped, population)
         finally:
             dropped.set()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -31,7 +31,6 @@ from segjob.postgres.publishing.candidates import store_candidates
 from segjob.postgres.publishing.gates import basis_of
 from segjob.postgres.publishing.scoring import forget_touched
 from segjob.postgres.publishing.versions import (
-    SampleLine,
     load_published,
     next_version,
     sample_lines,
@@ -47,9 +46,10 @@ from segjob.threads import start
 if TYPE_CHECKING:
     import numpy as np
 
+    from segjob.clustering.squared_silhouette import SquaredTotals
     from segjob.config import Settings
     from segjob.job.fitting import Fitted
-    from segjob.job.version import Counted, Scores
+    from segjob.job.version import Counted, SampleScores
 
 
 def run(database: Database, settings: Settings, name: str, order: Order, progress: Progress) -> dict[str, Any]:
@@ -115,8 +115,9 @@ def rehearse(task: Task) -> dict[str, Any]:
     from segjob.job.labelling import only_label
 
     counted = only_label(task, customers, fitted)
-    scoring = partial(scored, task, fitted, fitted.prepared.population)
-    version, _ = build(task, customers, fitted, scoring, counted, 0, record)
+    by_sample = partial(scored_by_sample, task, fitted)
+    by_everyone = partial(scored_by_everyone, task, fitted, counted, fitted.prepared.population)
+    version = build(task, customers, fitted, counted, by_sample, by_everyone, 0, record)
     with task.database.begin() as connection:
         published = load_published(connection, task.name)
         basis = basis_of(connection, task.name, published.version_id if published else None)
@@ -164,7 +165,8 @@ def fit(task: Task, customers: Customers) -> Fitted:
 def write(task: Task, lock: Lock, customers: Customers, fitted: Fitted, record: Record) -> tuple[Version, Part]:
     """The labels of a version in their table, and the version beside them.
 
-    It is scored while the labels travel and the server builds their key, as far as either lets it.
+    It is scored by the sample while the labels travel, and by everyone while the server builds their key, as far as
+    either lets it.
 
     The version is stored when all of its labels are known to be there. Without it, its table goes away again.
     """
@@ -177,48 +179,61 @@ def write(task: Task, lock: Lock, customers: Customers, fitted: Fitted, record: 
     with (
         task.progress.phase("write", customers.n_rows) as phase,
         new_part(database, part),
-        aside(partial(scored, task, fitted), fitted.prepared.population) as scoring,
+        aside(fitted.prepared.population) as (thread, everyone),
     ):
+        by_sample = thread.submit(scored_by_sample, task, fitted)
+        sample = thread.submit(lambda: sample_lines(by_sample.result().sample))
         counted = write_labels(task, part, customers, fitted, phase)
         record.rows_labelled = customers.labelled.n_rows
         with completing(database, part) as wait_for_key:
-            version, sample = build(task, customers, fitted, scoring.result, counted, version_id, record)
+            by_everyone = thread.submit(scored_by_everyone, task, fitted, counted, everyone)
+            scores = by_sample.result, by_everyone.result
+            version = build(task, customers, fitted, counted, *scores, version_id, record)
             model = model_arrays(version.model)
             task.spools.close()  # nobody reads the customers again; to let go of them takes a while too
             wait_for_key()
             lock.verify()
             with database.begin() as connection:
                 store_version(connection, replace(version, watermark=record.watermark))
-                store_sample(connection, task.names, version_id, sample)
+                store_sample(connection, task.names, version_id, sample.result())
                 store_model(connection, version, model)
                 if fitted.choice:
                     store_candidates(connection, task.name, record.run_id, fitted.choice.candidates)
     return version, part
 
 
-def scored(task: Task, fitted: Fitted, population: LocalPopulation[np.ndarray]) -> tuple[Scores, Sequence[SampleLine]]:
-    """How good the segments are, and their sample as it will be stored: what needs no label."""
-    from segjob.job.version import score_segments
+def scored_by_sample(task: Task, fitted: Fitted) -> SampleScores:
+    """How good the segments are by the sample, which needs no label."""
+    from segjob.job.version import score_sample
 
     with task.progress.timing("score"):
-        scores = score_segments(fitted, population, task.device)
-        return scores, sample_lines(scores.sample)
+        return score_sample(fitted, task.device)
+
+
+def scored_by_everyone(
+    task: Task, fitted: Fitted, counted: Counted, population: LocalPopulation[np.ndarray]
+) -> SquaredTotals:
+    """How good they are by the coordinates of everyone, which needs the sums of the label pass."""
+    from segjob.job.version import score_everyone
+
+    with task.progress.timing("score"):
+        return score_everyone(fitted, counted, population, task.device)
 
 
 def build(
     task: Task,
     customers: Customers,
     fitted: Fitted,
-    scoring: Callable[[], tuple[Scores, Sequence[SampleLine]]],
     counted: Counted,
+    by_sample: Callable[[], SampleScores],
+    by_everyone: Callable[[], SquaredTotals],
     version_id: int,
     record: Record,
-) -> tuple[Version, Sequence[SampleLine]]:
+) -> Version:
     """All that the version says, once it is known how good its segments are."""
     from segjob.job.version import Identity, build_version
 
     parent = fitted.matched.parent
     identity = Identity(task.name, version_id, parent.version_id if parent else None, record.run_id)
     with task.progress.phase("score"):
-        scores, sample = scoring()
-        return build_version(task, identity, customers, fitted, scores, counted), sample
+        return build_version(task, identity, customers, fitted, counted, by_sample(), by_everyone())

@@ -53,49 +53,57 @@ class Counted:
 
 
 @dataclass(frozen=True)
-class Scores:
-    """How good the segments are; it takes no labels to compute, so they may travel meanwhile.
+class SampleScores:
+    """How good the segments are by the sample; it takes no labels to compute, so they may travel meanwhile.
 
     Attributes
     ----------
     silhouette : of the sample
-    squared : of everyone
     sample : some customers with their silhouettes, for the report
     medians : of the raw values, (number of numeric features, k)
     far_bounds : (k,) the distance from which on a customer is far from the segment's centre, for the drift
     """
 
     silhouette: Silhouette
-    squared: SquaredTotals
     sample: tuple[SampleRow, ...]
     medians: np.ndarray
     far_bounds: list[float]
 
 
-def score_segments(fitted: Fitted, population: Population[np.ndarray], device: str) -> Scores:
-    """Score the segments by the sample, and by the coordinates of everyone."""
+def score_sample(fitted: Fitted, device: str) -> SampleScores:
+    """Score the segments by the sample."""
     prepared, ids = fitted.prepared, fitted.segment_ids
     plan, rows, n_segments = prepared.plan, prepared.rows, len(ids)
     scored = silhouette(prepared.sample, fitted.fit.centers, fitted.fit.counts, device)
     distances = np.sqrt(scored.squared) * plan.unit
-    return Scores(
+    return SampleScores(
         scored,
-        squared_silhouette(fitted.fit.tally, population, device),
         sample_rows(plan.columns, plan.unit, rows, prepared.sample, ids, scored),
         segment_medians(plan.columns, rows, scored.index, n_segments),
         far_bounds(distances, scored.index, n_segments),
     )
 
 
+def score_everyone(fitted: Fitted, counted: Counted, population: Population[np.ndarray], device: str) -> SquaredTotals:
+    """Score the segments by the coordinates of everyone, which takes what the label pass has counted."""
+    return squared_silhouette(counted.segments, fitted.fit.centers, population, device)
+
+
 def build_version(
-    task: Task, identity: Identity, customers: Customers, fitted: Fitted, scores: Scores, counted: Counted
+    task: Task,
+    identity: Identity,
+    customers: Customers,
+    fitted: Fitted,
+    counted: Counted,
+    scores: SampleScores,
+    squared: SquaredTotals,
 ) -> Version:
     """Explain the segments, and put everything together that the version keeps."""
     centers, ids, plan, summary = fitted.fit.centers, fitted.segment_ids, fitted.prepared.plan, counted.segments
     found = fitted.fit.tally
     if not (np.array_equal(summary.counts, found.counts[0]) and np.array_equal(summary.coordinates, found.sums[0])):
         raise InternalError("the labels are not those of the fit; nothing was published")
-    scored, squared = scores.silhouette, scores.squared
+    scored = scores.silhouette
     apart = differences(plan.columns, plan.unit, summary, fitted.prepared.sample)
     described = centroids(plan.columns, plan.unit, centers, ids, summary, scores.medians)
     return Version(
@@ -125,6 +133,7 @@ def build_version(
             measured(task, customers, fitted, counted),
             summary,
             scores,
+            squared,
             plan.unit,
         ),
         centroids=with_differences(described, apart),
@@ -158,7 +167,8 @@ def segments(
     matches: Sequence[Match],
     rules: Sequence[MeasuredRule],
     summary: SegmentSummary,
-    scores: Scores,
+    scores: SampleScores,
+    squared: SquaredTotals,
     unit: float,
 ) -> tuple[Segment, ...]:
     """The segments with their names and colours, the configured ones or our own."""
@@ -188,7 +198,7 @@ def segments(
             summary.counts,
             summary.inertia,
             scores.silhouette.segments,
-            scores.squared.segments,
+            squared.segments,
             scores.far_bounds,
             strict=True,
         )

@@ -20,6 +20,7 @@ from psycopg.pq import TransactionStatus
 from segjob.postgres.connecting import connect
 from segjob.postgres.reading.arrivals import Arrivals
 from segjob.postgres.reading.wire import SocketWire
+from segjob.postgres.writing.wire import SocketWriter
 from segjob.progress import Phase, Progress
 from tests.command import become_command
 from tests.faults.points import Point, Points, name_of, writes
@@ -176,6 +177,7 @@ def idle(connection: psycopg.Connection) -> bool:
 def name_copies(points: Points) -> None:
     """What goes to the server."""
     surround(points, LibpqWriter, "write", "a block of COPY")
+    surround(points, SocketWriter, "write", "a block of COPY past libpq")
     surround(points, LibpqWriter, "finish", "the end of COPY")
 
 

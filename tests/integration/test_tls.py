@@ -27,6 +27,7 @@ from segjob.postgres.reading.snapshot import hold
 from segjob.postgres.reading.source import describe
 from segjob.postgres.reading.tls import TlsWire
 from segjob.records.source import FeatureSpec, SourceSpec
+from tests.integration.parts import CHUNK, chunks, load_part, new, stored
 from tests.waiting import wait_until
 
 N_ROWS = 60_000
@@ -147,6 +148,12 @@ def test_what_comes_through_tls_is_what_was_sent(shop, wires, monkeypatch, kind)
     assert told == [streams.ROW_BY_ROW] * (kind is LibpqWire)
     assert bulk.num_rows == N_ROWS
     assert bulk.sort_by("k:id").equals(plain.sort_by("k:id"))
+
+
+def test_what_goes_through_tls_arrives(shop, connection):
+    part, n_rows = new(shop), 50 * CHUNK
+    load_part(shop, part, chunks(n_rows), [], n_rows)
+    assert [row[0] for row in stored(connection, part)] == [*range(n_rows)]
 
 
 def test_a_connection_that_is_cut_is_no_short_success(shop, proxy, wires):

@@ -12,7 +12,7 @@ import pytest
 
 from segjob.postgres.connecting.connect import Database
 from segjob.postgres.publishing.publish import attach
-from segjob.postgres.writing import write
+from segjob.postgres.writing import wire, write
 from segjob.postgres.writing.write import Part, new_part
 from segjob.records.model import Labels
 from segjob.records.source import KeyColumn
@@ -74,6 +74,13 @@ def test_every_customer_arrives_once_through_any_number_of_streams(database, con
     ]
     assert sum(seen) == 12_345
     assert max(seen) == CHUNK
+
+
+@pytest.mark.parametrize("message_bytes", [1, 1000])
+def test_a_message_ends_anywhere_and_a_row_goes_on(database, connection, part, monkeypatch, message_bytes):
+    monkeypatch.setattr(wire, "MESSAGE_BYTES", message_bytes)
+    load_part(database, part, chunks(100), [], 100)
+    assert [row[0] for row in stored(connection, part)] == [*range(100)]
 
 
 def test_several_sessions_send_at_the_same_time(database, connection, part, monkeypatch):

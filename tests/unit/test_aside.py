@@ -14,7 +14,6 @@ import pytest
 from segjob.engine.aside import NICENESS, aside
 from segjob.engine.local import LocalPopulation
 from segjob.job import run, version
-from segjob.job.fitting import Fitted
 from segjob.job.task import Task
 from segjob.progress import Progress
 
@@ -40,8 +39,8 @@ def threads_aside() -> Sequence[str]:
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_pass_beside_the_block_meets_everyone_in_order(threads: int) -> None:
-    with aside(lambda all_of_them: list(all_of_them.map(str)), population(50, threads)) as found:
-        assert found.result() == [*map(str, range(50))]
+    with aside(population(50, threads)) as (thread, everyone):
+        assert thread.submit(lambda: [*everyone.map(str)]).result() == [*map(str, range(50))]
     assert not threads_aside()
 
 
@@ -54,7 +53,9 @@ def test_a_block_that_fails_does_not_wait_for_a_pass_that_nobody_wants_any_more(
             began.set()
 
     def failing() -> None:
-        with aside(endless, population(sys.maxsize, threads)):
+        with aside(population(sys.maxsize, threads)) as (thread, everyone):
+            for _ in range(2):  # one that has begun, and one that waits for it
+                thread.submit(endless, everyone)
             assert began.wait(10)
             raise ZeroDivisionError
 
@@ -64,7 +65,8 @@ def test_a_block_that_fails_does_not_wait_for_a_pass_that_nobody_wants_any_more(
 
 
 def test_what_fails_beside_the_block_is_told_to_who_asks() -> None:
-    with aside(lambda numbers: [*numbers.map(lambda one: 1 // one)], population(3, 1)) as found:
+    with aside(population(3, 1)) as (thread, numbers):
+        found = thread.submit(lambda: [*numbers.map(lambda one: 1 // one)])
         assert isinstance(found.exception(), ZeroDivisionError)
 
 
@@ -74,7 +76,8 @@ def test_all_of_its_threads_give_way_and_nobody_else_does() -> None:
         return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
     before = niceness()
-    with aside(lambda numbers: [niceness(), *numbers.map(niceness)], population(10, 2)) as found:
+    with aside(population(10, 2)) as (thread, numbers):
+        found = thread.submit(lambda: [niceness(), *numbers.map(niceness)])
         assert set(found.result()) == {max(before, NICENESS)}
     assert niceness() == before
 
@@ -82,11 +85,12 @@ def test_all_of_its_threads_give_way_and_nobody_else_does() -> None:
 def test_scores_are_timed_wherever_they_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
 
-    def scoring(*_: Any) -> SimpleNamespace:
+    def scoring(*_: Any) -> None:
         now[0] += 2.0
-        return SimpleNamespace(sample=())
 
-    monkeypatch.setattr(version, "score_segments", scoring)
-    task = SimpleNamespace(progress=Progress("mall", clock=lambda: now[0]), device="cpu")
-    run.scored(cast(Task, task), cast(Fitted, None), cast("LocalPopulation[Any]", None))
-    assert task.progress.seconds()["score"] == 2.0
+    monkeypatch.setattr(version, "score_sample", scoring)
+    monkeypatch.setattr(version, "score_everyone", scoring)
+    task, nothing = SimpleNamespace(progress=Progress("mall", clock=lambda: now[0]), device="cpu"), cast(Any, None)
+    run.scored_by_sample(cast(Task, task), nothing)
+    run.scored_by_everyone(cast(Task, task), nothing, nothing, nothing)
+    assert task.progress.seconds()["score"] == 4.0

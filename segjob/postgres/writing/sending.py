@@ -20,13 +20,13 @@ from operator import attrgetter
 from typing import Any
 
 import psycopg
-from psycopg.copy import LibpqWriter
 
 from segjob.errors import DatabaseUnavailable, DataError
 from segjob.postgres.connecting.connect import Database
 from segjob.postgres.connecting.meaning import translated
 from segjob.postgres.queries import driver_query, quote
 from segjob.postgres.writing.encoding import HEADER, TRAILER, Column, RowEncoder
+from segjob.postgres.writing.wire import writer_for
 from segjob.threads import Pool
 
 AHEAD = 2  # batches a stream that may wait
@@ -204,20 +204,12 @@ def copy_in(
     columns = ", ".join(map(quote, names))
     statement = f"COPY {table} ({columns}) FROM STDIN (FORMAT binary{options})".encode()
     with session.cursor() as cursor:
-        with cursor.copy(statement, writer=Writer(cursor)) as copy:
+        with cursor.copy(statement, writer=writer_for(cursor)) as copy:
             copy.write(HEADER)
             for batch in batches:
                 copy.write(encoder.encode(batch.columns, batch.n_rows))
             copy.write(TRAILER)
         return cursor.rowcount
-
-
-class Writer(LibpqWriter):
-    """Leaves a COPY that failed to the end of its session: the server is asked nothing, and need not answer."""
-
-    def finish(self, exc: BaseException | None = None) -> None:
-        if exc is None:
-            super().finish()
 
 
 # Giving up

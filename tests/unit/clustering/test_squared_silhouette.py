@@ -12,9 +12,10 @@ from sklearn.metrics import (
     silhouette_score,
 )
 
-from segjob.clustering.nearest import Tally, as_rows, tally
+from segjob.clustering.nearest import as_rows, assign
 from segjob.clustering.scores import calinski_harabasz, davies_bouldin
-from segjob.clustering.squared_silhouette import SquaredPass, SquaredTotals, inertia_of, squared_silhouette
+from segjob.clustering.squared_silhouette import SquaredPass, SquaredTotals, squared_silhouette
+from segjob.clustering.summary import SegmentSummary, summarise
 from tests.unit.clustering.conftest import ListPopulation, Segmented, blobs, customers, plain, segment
 
 
@@ -25,7 +26,7 @@ def settled(n_rows: int, n_columns: int, n_clusters: int, apart: float = 3.0) ->
 
 def passed(found: Segmented, size: int | None = None, device: str = "cpu") -> SquaredTotals:
     parts = np.split(found.matrix, range(size, len(found.matrix), size)) if size else [found.matrix]
-    return squared_silhouette(found.fit.tally, ListPopulation(parts), device)
+    return squared_silhouette(found.summary, found.fit.centers, ListPopulation(parts), device)
 
 
 @pytest.mark.parametrize(("n_rows", "n_columns", "n_clusters"), [(50, 1, 2), (900, 3, 5), (700, 8, 9)])
@@ -45,7 +46,6 @@ def test_every_score_equals_its_definition_on_the_grid(n_rows: int, n_columns: i
     offsets = grid - found.fit.centers[labels - 1]
     inertia = np.bincount(labels - 1, np.square(offsets).sum(axis=1))
     assert found.summary.inertia.tolist() == inertia.tolist()
-    assert inertia_of(found.matrix, found.fit.centers, "cpu").segments.tolist() == inertia.tolist()
 
 
 def assert_euclidean(found: Segmented, oracle: np.ndarray, tolerance: float) -> None:
@@ -138,13 +138,15 @@ def test_a_cloud_far_from_the_origin_of_the_grid_loses_no_digits(spread: float) 
     np.testing.assert_allclose(values, oracle, rtol=0, atol=1e-9)
 
 
-def tallied(matrix: np.ndarray, centers: np.ndarray) -> Tally:
-    return tally(as_rows(matrix, "cpu"), centers[None])
+def summed_up(matrix: np.ndarray, centers: np.ndarray) -> SegmentSummary:
+    """What a label pass with these centres (k, d) finds."""
+    nothing_else = customers(np.empty((len(matrix), 0)))
+    return summarise((), nothing_else, matrix, assign(as_rows(matrix, "cpu"), centers), len(centers))
 
 
 def measured(matrix: np.ndarray, centers: np.ndarray) -> SquaredPass:
     """What measures silhouettes from these centres (k, d)."""
-    return SquaredPass(tallied(matrix, centers), inertia_of(matrix, centers, "cpu"), "cpu")
+    return SquaredPass(summed_up(matrix, centers), centers, "cpu")
 
 
 def test_128_columns_at_the_limit_of_the_grid_stay_exact() -> None:
@@ -158,7 +160,7 @@ def test_128_columns_at_the_limit_of_the_grid_stay_exact() -> None:
 
 def test_a_segment_that_nobody_belongs_to_is_nobodys_neighbour() -> None:
     matrix = np.array([[0.0], [2.0], [10.0], [12.0]])
-    found = tallied(matrix, np.array([[1], [11], [2**20]]))
-    totals = squared_silhouette(found, ListPopulation([matrix]))
+    centers = np.array([[1], [11], [2**20]])
+    totals = squared_silhouette(summed_up(matrix, centers), centers, ListPopulation([matrix]))
     assert totals.segments[2].value is None
     assert totals.overall.value == pytest.approx(silhouette_score(matrix, [0, 0, 1, 1], metric="sqeuclidean"), abs=1e-9)

@@ -1,0 +1,62 @@
+"""The bytes of COPY … FROM STDIN on their way to the server.
+
+psycopg gives libpq 128 kB at a time and wants the interpreter's lock for each. While another thread holds that, the
+server takes the little that lies in the socket, and waits. So what nothing encrypts is written to libpq's socket past
+it, megabytes at a time and without the lock. libpq begins the COPY and ends it, and is idle meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from contextlib import suppress
+from typing import Any
+
+import psycopg
+from psycopg.abc import Buffer
+from psycopg.copy import LibpqWriter
+
+HEAD = struct.Struct("!cI")  # of a message: its tag, and its length without the tag
+MESSAGE_BYTES = 2**24  # of rows, at most: the server takes in a whole message before it looks at it
+
+
+def writer_for(cursor: psycopg.Cursor[Any]) -> LibpqWriter:
+    """The fastest way to the server for the COPY of a cursor."""
+    pgconn = cursor.connection.pgconn
+    encrypted = pgconn.ssl_in_use or pgconn.used_gssapi  # GSSAPI may encrypt as well; libpq does not tell
+    return Writer(cursor) if encrypted else SocketWriter(cursor)
+
+
+class Writer(LibpqWriter):
+    """Leaves a COPY that failed to the end of its session: the server is asked nothing, and need not answer."""
+
+    def finish(self, exc: BaseException | None = None) -> None:
+        if exc is None:
+            super().finish()
+
+
+class SocketWriter(Writer):
+    """Writes to the socket itself."""
+
+    def write(self, data: Buffer) -> None:
+        with socket.socket(fileno=os.dup(self.connection.fileno())) as line:
+            try:
+                send(line, memoryview(data))
+            except OSError as error:
+                with suppress(OSError):
+                    line.shutdown(socket.SHUT_WR)  # nothing may be taken for the rest of a message
+                self.finish()  # libpq reads what the server said before it hung up, and raises that
+                raise psycopg.OperationalError(str(error)) from error
+
+
+def send(line: socket.socket, rows: memoryview) -> None:
+    """Send rows, which may end anywhere, as messages of COPY, on a socket that is libpq's, too."""
+    line.setblocking(True)
+    try:
+        for first in range(0, len(rows), MESSAGE_BYTES):
+            some = rows[first : first + MESSAGE_BYTES]
+            line.sendall(HEAD.pack(b"d", HEAD.size - 1 + len(some)))
+            line.sendall(some)
+    finally:
+        line.setblocking(False)  # as libpq has it
