@@ -23,6 +23,7 @@ from segjob.postgres.reading.snapshot import hold
 from segjob.postgres.reading.source import describe
 from segjob.postgres.reading.streams import open_wire
 from segjob.postgres.reading.wire import SocketWire, Wire
+from segjob.postgres.writing.wire import SocketWriter, Writer, writer_for
 from segjob.records.source import FeatureSpec, SourceSpec
 from tests.integration.reading import reading_threads, sessions
 from tests.waiting import wait_until
@@ -249,3 +250,13 @@ def test_libpq_reads_what_is_encrypted(opened, facts, kind, monkeypatch):
     assert isinstance(wire, kind)
     monkeypatch.undo()
     wire.close()
+
+
+@pytest.mark.parametrize(
+    ("facts", "kind"), [({}, SocketWriter), ({"ssl_in_use": True}, Writer), ({"used_gssapi": True}, Writer)]
+)
+def test_libpq_writes_what_is_encrypted(opened, facts, kind, monkeypatch):
+    with opened.cursor() as cursor:
+        monkeypatch.setattr(opened, "pgconn", Encrypted(opened, **facts))
+        assert type(writer_for(cursor)) is kind
+        monkeypatch.undo()

@@ -15,6 +15,10 @@ from tests.command import run_segjob
 
 ROOT = Path(__file__).parents[2]
 
+tried = pytest.mark.skipif(
+    torch.__version__ not in TRIED, reason="only builds of torch that were tried are imported in part"
+)
+
 PRELOADED = """
 import sys
 from segjob.preload import load_library
@@ -83,6 +87,7 @@ def test_a_run_waits_for_no_other_library_while_that_of_torch_is_loaded():
     assert printed(WAITING) == []
 
 
+@tried
 def test_what_torch_has_for_compilers_is_loaded_when_it_is_asked_for_a_name():
     assert printed(ASKED) == ["False", "False", "True", "True", "cpu"]
 
@@ -96,7 +101,7 @@ def test_the_torch_of_the_constraints_is_one_that_was_tried():
     assert f"{pinned.removeprefix('torch==')}+cpu" in TRIED
 
 
-@pytest.mark.skipif(torch.__version__ not in TRIED, reason="only builds of torch that were tried are imported in part")
+@tried
 def test_the_commands_of_all_other_tests_run_without_what_is_for_compilers(tmp_path):
     assert run_segjob(tmp_path, "", become=tell_whether_compilers_find_theirs).stdout == "False"
 

@@ -9,7 +9,8 @@ import psycopg
 from psycopg.pq import DiagnosticField, ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 
-from segjob.postgres.reading.wire import HEAD, LOST, PATIENCE, ServerError, message
+from segjob.postgres.connecting.messages import head, message
+from segjob.postgres.reading.wire import LOST, PATIENCE, ServerError
 
 
 class LibpqWire:
@@ -57,7 +58,7 @@ class LibpqWire:
         while n_bytes < enough:
             length, row = self._pgconn.get_copy_data(1)
             if length > 0:
-                parts += (HEAD.pack(b"d", length + 4), row)
+                parts += (head(b"d", length), row)
                 n_bytes += length
             elif length == 0:
                 if (n_bytes and not fully) or not self._readable.poll(PATIENCE * 1e3):

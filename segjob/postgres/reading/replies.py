@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from segjob.errors import InternalError
 from segjob.postgres.connecting.discretion import discreet
+from segjob.postgres.connecting.messages import HEAD
 from segjob.postgres.reading.rows import RowDecoder
-from segjob.postgres.reading.wire import HEAD, ServerError, Wire
+from segjob.postgres.reading.wire import ServerError, Wire
 
 BUFFER_BYTES = 4 * 2**20  # of rows that are decoded together; a larger row gets a larger buffer
 FULLY_FROM = 2**20  # bytes after which it is worth waiting for full buffers

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from segjob.errors import SegjobError
 from segjob.postgres.connecting.connect import Database, open_session
+from segjob.postgres.connecting.messages import may_be_encrypted
 from segjob.postgres.reading.arrivals import Arrivals
 from segjob.postgres.reading.libpq import LibpqWire
 from segjob.postgres.reading.replies import GaveUp, Replies
@@ -168,7 +169,7 @@ def open_wire(connection: psycopg.Connection) -> Wire:
     """The fastest way to what the server says on a connection on which nothing is going on."""
     if connection.pgconn.ssl_in_use:
         return open_tls(connection) or LibpqWire(connection)
-    if connection.pgconn.used_gssapi:  # which may encrypt as well; libpq does not tell
+    if may_be_encrypted(connection):
         return LibpqWire(connection)
     return SocketWire(connection)
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, cast
 import psycopg
 from psycopg import pq
 
-from segjob.postgres.reading.wire import LOST, PATIENCE, ServerError, message
+from segjob.postgres.connecting.messages import message
+from segjob.postgres.reading.wire import LOST, PATIENCE, ServerError
 
 if TYPE_CHECKING:
     from psycopg.pq.pq_ctypes import PGconn

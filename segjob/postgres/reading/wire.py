@@ -15,9 +15,10 @@ from typing import Protocol
 
 import psycopg
 
+from segjob.postgres.connecting.messages import message
+
 PATIENCE = 0.02  # seconds that one read waits; between two of them a reader can be stopped
 CANCEL_SECONDS = 2.0
-HEAD = struct.Struct("!cI")  # of every message: its tag, and its length without the tag
 LOST = "08006"  # the SQLSTATE that stands for a connection that broke
 
 
@@ -58,10 +59,6 @@ def give_up(wire: Wire) -> None:
     with suppress(psycopg.Error):
         wire.connection.cancel_safe(timeout=CANCEL_SECONDS)
     wire.close()
-
-
-def message(tag: bytes, body: bytes | memoryview = b"") -> bytes:
-    return b"".join((HEAD.pack(tag, len(body) + 4), body))
 
 
 class SocketWire:

@@ -9,23 +9,20 @@ from __future__ import annotations
 
 import os
 import socket
-import struct
-from contextlib import suppress
 from typing import Any
 
 import psycopg
 from psycopg.abc import Buffer
 from psycopg.copy import LibpqWriter
 
-HEAD = struct.Struct("!cI")  # of a message: its tag, and its length without the tag
+from segjob.postgres.connecting.messages import head, may_be_encrypted
+
 MESSAGE_BYTES = 2**24  # of rows, at most: the server takes in a whole message before it looks at it
 
 
 def writer_for(cursor: psycopg.Cursor[Any]) -> LibpqWriter:
     """The fastest way to the server for the COPY of a cursor."""
-    pgconn = cursor.connection.pgconn
-    encrypted = pgconn.ssl_in_use or pgconn.used_gssapi  # GSSAPI may encrypt as well; libpq does not tell
-    return Writer(cursor) if encrypted else SocketWriter(cursor)
+    return Writer(cursor) if may_be_encrypted(cursor.connection) else SocketWriter(cursor)
 
 
 class Writer(LibpqWriter):
@@ -44,9 +41,6 @@ class SocketWriter(Writer):
             try:
                 send(line, memoryview(data))
             except OSError as error:
-                with suppress(OSError):
-                    line.shutdown(socket.SHUT_WR)  # nothing may be taken for the rest of a message
-                self.finish()  # libpq reads what the server said before it hung up, and raises that
                 raise psycopg.OperationalError(str(error)) from error
 
 
@@ -56,7 +50,7 @@ def send(line: socket.socket, rows: memoryview) -> None:
     try:
         for first in range(0, len(rows), MESSAGE_BYTES):
             some = rows[first : first + MESSAGE_BYTES]
-            line.sendall(HEAD.pack(b"d", HEAD.size - 1 + len(some)))
+            line.sendall(head(b"d", len(some)))
             line.sendall(some)
     finally:
         line.setblocking(False)  # as libpq has it
