@@ -99,6 +99,7 @@ def test_a_stream_that_is_killed_stops_the_others_and_the_pass(database, connect
         for batch in chunks(MANY):
             copying = sessions(connection, "COPY")
             if len(copying) == 2 and not killed:
+                wait_until_rows_are_wanted(connection, [pid for pid, *_ in copying])
                 killed.append(copying[0][0])
                 connection.execute("SELECT pg_terminate_backend(%s)", killed)
             yield batch
@@ -106,6 +107,12 @@ def test_a_stream_that_is_killed_stops_the_others_and_the_pass(database, connect
     with pytest.raises(DatabaseUnavailable, match="the connection broke while the labels were written"):
         load_part(database, part, killing(), [], MANY, 2)
     assert leftovers(connection) == []
+
+
+def wait_until_rows_are_wanted(connection: psycopg.Connection, pids: list[int]) -> None:
+    """Until every COPY has begun, as its session has been told then, and waits for more."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(%s) AND wait_event = 'ClientRead'"
+    wait_until(lambda: connection.execute(waiting, [pids]).fetchone() == (len(pids),))
 
 
 def test_a_value_that_the_server_refuses_is_not_repeated(database, connection):
