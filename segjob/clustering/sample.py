@@ -89,10 +89,15 @@ def taken(numbers: np.ndarray, positions: np.ndarray) -> np.ndarray:
 
 
 def gather(parts: Parts, positions: np.ndarray) -> SampleRows:
-    """The rows at these positions of all parts laid end to end, in this order; one column is laid so at a time."""
+    """The rows at these positions of all parts laid end to end, in this order.
+
+    One column is laid so at a time, all in the same memory: the system would have to clear new memory for each.
+    """
     numbers = np.empty((len(positions), parts[0].numbers.shape[1]), order="F")
+    laid = np.empty(sum(part.n_rows for part in parts))
     for place, column in enumerate(numbers.T):
-        column[:] = np.concatenate([part.numbers[:, place] for part in parts])[positions]
+        np.concatenate([part.numbers[:, place] for part in parts], out=laid)
+        np.take(laid, positions, out=column, mode="clip")  # what `raise` writes to `out` goes through a copy
     columns = zip(*(part.categories for part in parts), strict=True)
     categories = tuple(pa.concat_arrays(column).take(as_arrow(positions)) for column in columns)
     return SampleRows(all_hashes(parts)[positions], numbers, categories)

@@ -1,4 +1,6 @@
-"""How many threads the libraries of this process may start: as many as it has cores, however many the machine has.
+"""What the libraries of this process are told before they are loaded: above all how many threads they may start.
+
+As many as it has cores, however many the machine has.
 
 Left alone, each takes every core that it sees. In a pod with a CPU limit on a large node that is dozens of threads, and
 the kernel stops all of them for the rest of each tenth of a second in which they used up the limit.
@@ -18,9 +20,14 @@ VARIABLES = (  # each library reads its own when it is loaded
     "OPENBLAS_NUM_THREADS",  # numpy
     "ARROW_IO_THREADS",
 )
-# OpenMP's threads spin while they wait for one another. When a neighbour, such as the server, has a core for a moment,
-# they use up the others, and a run takes several times as long.
-PATIENCE = ("OMP_WAIT_POLICY", "PASSIVE")
+UNLESS_SET = {
+    # OpenMP's threads spin while they wait for one another. When a neighbour, such as the server, has a core for a
+    # moment, they use up the others, and a run takes several times as long.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    # numpy asks the system for pages of 2 MB. Our large arrays are filled once and soon given back; to find and clear
+    # such pages for them takes longer than small pages do, several times where a virtual machine has to get them first.
+    "NUMPY_MADVISE_HUGEPAGE": "0",
+}
 
 
 def threads(environment: MutableMapping[str, str] = os.environ, cores: int | None = None) -> int:
@@ -29,10 +36,11 @@ def threads(environment: MutableMapping[str, str] = os.environ, cores: int | Non
 
 
 def keep_to_cores(environment: MutableMapping[str, str] = os.environ, cores: int | None = None) -> None:
-    """Tell the libraries how many threads they may have; it has to be said before the first of them is loaded."""
+    """Tell the libraries how many threads they may have, and what else is said before the first of them is loaded."""
     allowed = threads(environment, cores)
     environment.update({name: str(fewer(environment.get(name, ""), allowed)) for name in VARIABLES})
-    environment.setdefault(*PATIENCE)
+    for name, value in UNLESS_SET.items():
+        environment.setdefault(name, value)
 
 
 def fewer(asked: str, allowed: int) -> int:

@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from segjob.config.threads import PATIENCE, VARIABLES, keep_to_cores, threads
+from segjob.config.threads import UNLESS_SET, VARIABLES, keep_to_cores, threads
 
 
 def test_every_library_is_told_the_number_of_cores():
     environment = {"PATH": "/bin"}
     keep_to_cores(environment, cores=3)
-    assert environment == {"PATH": "/bin"} | dict.fromkeys(VARIABLES, "3") | dict([PATIENCE])
+    assert environment == {"PATH": "/bin"} | dict.fromkeys(VARIABLES, "3") | UNLESS_SET
 
 
 @pytest.mark.parametrize(
@@ -33,10 +33,11 @@ def test_one_library_alone_can_be_held_back():
     assert (environment["OPENBLAS_NUM_THREADS"], environment["OMP_NUM_THREADS"]) == ("1", "4")
 
 
-def test_threads_that_wait_sleep_unless_somebody_wants_them_to_spin():
-    environment = {"OMP_WAIT_POLICY": "ACTIVE"}
+@pytest.mark.parametrize(("name", "value"), [("OMP_WAIT_POLICY", "ACTIVE"), ("NUMPY_MADVISE_HUGEPAGE", "1")])
+def test_who_wants_threads_to_spin_or_large_pages_gets_them(name: str, value: str):
+    environment = {name: value}
     keep_to_cores(environment, cores=2)
-    assert environment["OMP_WAIT_POLICY"] == "ACTIVE"
+    assert environment == {name: value} | dict.fromkeys(VARIABLES, "2") | {**UNLESS_SET, name: value}
 
 
 LIBRARIES = """
@@ -46,12 +47,13 @@ resources.cpu_quotas = lambda root: [1.5]
 threads.keep_to_cores()
 import numpy, pyarrow, torch
 print(torch.get_num_threads(), pyarrow.cpu_count(), pyarrow.io_thread_count())
+print(numpy._core.multiarray._get_madvise_hugepage())
 numpy.ones((300, 300)) @ numpy.ones((300, 300)), torch.ones(300, 300) @ torch.ones(300, 300)
 names = [open(f"/proc/self/task/{task}/comm").read() for task in os.listdir("/proc/self/task")]
 print(sum("jemalloc" not in name for name in names))  # Arrow's allocator tidies up in a thread that mostly sleeps
 """
 
 
-def test_under_a_quota_of_one_core_the_libraries_start_no_thread_of_their_own():
+def test_under_a_quota_of_one_core_the_libraries_start_no_thread_of_their_own_and_ask_for_small_pages():
     done = subprocess.run([sys.executable, "-c", LIBRARIES], capture_output=True, text=True, check=True)
-    assert done.stdout == "1 1 1\n1\n"
+    assert done.stdout == "1 1 1\nFalse\n1\n"
