@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -67,6 +70,33 @@ def test_every_session_reads(shop, connection, wire):
         wait_until(lambda: sessions(connection) == 2)
     assert n_rows == N_ROWS
     assert reading_threads() == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are not scheduled one by one here")
+def test_who_reads_takes_no_core_from_a_server_that_sends(shop, monkeypatch):
+    found: list[int] = []
+    read_all = streams.read_all
+
+    def looking(*arguments: Any) -> None:
+        found.append(os.sched_getscheduler(0))
+        read_all(*arguments)
+
+    monkeypatch.setattr(streams, "read_all", looking)
+    before, wanted = os.sched_getscheduler(0), plan(shop)
+    with hold(shop, wanted) as snapshot:
+        assert sum(batch.num_rows for batch in read_bulk(shop, snapshot, wanted, 2)) == N_ROWS
+    assert found == [os.SCHED_BATCH] * 2
+    assert os.sched_getscheduler(0) == before
+
+
+def test_where_threads_may_not_be_scheduled_so_they_read_as_they_are(shop, monkeypatch):
+    def refuse(*_: Any) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse, raising=False)
+    wanted = plan(shop)
+    with hold(shop, wanted) as snapshot:
+        assert sum(batch.num_rows for batch in read_bulk(shop, snapshot, wanted, 2)) == N_ROWS
 
 
 def settled(measure: Callable[[], int]) -> int:
