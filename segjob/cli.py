@@ -72,9 +72,9 @@ def demo(
     debug: DebugOption = False,
 ) -> None:
     """Start the bundled Postgres, make a small shop with known segments, run, and show how to join them in SQL."""
-    from segjob.config.threads import keep_to_cores
+    from segjob.config.threads import tell_libraries
 
-    keep_to_cores()
+    tell_libraries()
     from segjob.commands.demo import demo
 
     demo(directory, as_json)

@@ -29,9 +29,9 @@ All = Annotated[bool, typer.Option("--all", help="Every segmentation of the conf
 def settings(context: typer.Context, config: Path | None, database_url: str | None) -> Settings:
     """The configuration, with what the command line overrides."""
     from segjob.config import load
-    from segjob.config.threads import keep_to_cores
+    from segjob.config.threads import tell_libraries
 
-    keep_to_cores()  # before the command's own imports: the libraries ask when they are loaded
+    tell_libraries()  # before the command's own imports: the libraries ask when they are loaded
     given = context.obj or {}
     url = database_url or given.get("database_url")
     return load(config or given.get("config"), {"database": {"url": url}} if url else {})

@@ -85,9 +85,9 @@ def fit(
     """Find the centres of a population.
 
     Starts on the first 2**18 rows of the sample, mini-batches over the rest of it, exact passes over everyone until
-    one gains less than 1e-5 of the inertia; the centres before that pass are kept. With a parent, its centres go
-    through such passes alone and are kept unless the cold fit is more than 0.5 % better on everyone. So a parent that
-    was fitted to the same customers is kept to the last bit.
+    the next would gain less than 1e-5 of the inertia, by what the last one tells or by looking; the centres before
+    that pass are kept. With a parent, its centres go through such passes alone and are kept unless the cold fit is more
+    than 0.5 % better on everyone. So a parent that was fitted to the same customers is kept to the last bit.
 
     Parameters
     ----------

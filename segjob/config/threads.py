@@ -35,7 +35,7 @@ def threads(environment: MutableMapping[str, str] = os.environ, cores: int | Non
     return fewer(environment.get(DECIDING, ""), available_cores() if cores is None else cores)
 
 
-def keep_to_cores(environment: MutableMapping[str, str] = os.environ, cores: int | None = None) -> None:
+def tell_libraries(environment: MutableMapping[str, str] = os.environ, cores: int | None = None) -> None:
     """Tell the libraries how many threads they may have, and what else is said before the first of them is loaded."""
     allowed = threads(environment, cores)
     environment.update({name: str(fewer(environment.get(name, ""), allowed)) for name in VARIABLES})

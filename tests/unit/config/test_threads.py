@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from segjob.config.threads import UNLESS_SET, VARIABLES, keep_to_cores, threads
+from segjob.config.threads import UNLESS_SET, VARIABLES, tell_libraries, threads
 
 
 def test_every_library_is_told_the_number_of_cores():
     environment = {"PATH": "/bin"}
-    keep_to_cores(environment, cores=3)
+    tell_libraries(environment, cores=3)
     assert environment == {"PATH": "/bin"} | dict.fromkeys(VARIABLES, "3") | UNLESS_SET
 
 
@@ -23,20 +23,20 @@ def test_every_library_is_told_the_number_of_cores():
 def test_who_asks_for_fewer_gets_fewer_and_nobody_gets_more(asked: str, allowed: str):
     environment = {"OMP_NUM_THREADS": asked}
     assert str(threads(environment, cores=4)) == allowed
-    keep_to_cores(environment, cores=4)
+    tell_libraries(environment, cores=4)
     assert {name: environment[name] for name in VARIABLES} == dict.fromkeys(VARIABLES, allowed)
 
 
 def test_one_library_alone_can_be_held_back():
     environment = {"OPENBLAS_NUM_THREADS": "1"}
-    keep_to_cores(environment, cores=4)
+    tell_libraries(environment, cores=4)
     assert (environment["OPENBLAS_NUM_THREADS"], environment["OMP_NUM_THREADS"]) == ("1", "4")
 
 
 @pytest.mark.parametrize(("name", "value"), [("OMP_WAIT_POLICY", "ACTIVE"), ("NUMPY_MADVISE_HUGEPAGE", "1")])
 def test_who_wants_threads_to_spin_or_large_pages_gets_them(name: str, value: str):
     environment = {name: value}
-    keep_to_cores(environment, cores=2)
+    tell_libraries(environment, cores=2)
     assert environment == {name: value} | dict.fromkeys(VARIABLES, "2") | {**UNLESS_SET, name: value}
 
 
@@ -44,7 +44,7 @@ LIBRARIES = """
 import os
 from segjob.config import resources, threads
 resources.cpu_quotas = lambda root: [1.5]
-threads.keep_to_cores()
+threads.tell_libraries()
 import numpy, pyarrow, torch
 print(torch.get_num_threads(), pyarrow.cpu_count(), pyarrow.io_thread_count())
 print(numpy._core.multiarray._get_madvise_hugepage())
