@@ -32,16 +32,16 @@ reading can begin while torch still loads; this module imports nothing.
 
 5. * Labels with frozen centres, and the segments summed up, for every chunk and its matrix::
 
-       label_pass = labels.LabelPass(planned, fitted.centers, segment_ids=(1, ..., k), device="auto")
-       labels, summary = label_pass(chunk, matrix)                          # -> records.Labels, SegmentSummary
-       summary = summary.merge(...)                                         # counts, total_inertia, ...
+       label_pass = labels.LabelPass(planned, fitted.tally, segment_ids=(1, ..., k), device="auto")
+       labels, summary, squared = label_pass(chunk, matrix)                 # -> records.Labels, SegmentSummary,
+       summary = summary.merge(...)                                         #    counts, total_inertia, ...
+       squared = squared.merge(...)                                         #    SquaredTotals: the silhouettes with
+                                                                            #    squared distances, spreads (k,)
 
 6. * Scores; the inertia of the version is `summary.total_inertia * planned.unit ** 2`::
 
        scored = silhouette.silhouette(sample_matrix, fitted.centers, summary.counts, device="auto")
        # -> Silhouette: overall Score, segments (a Score each), rows, values, index (s,) of the sample
-       squared = squared_silhouette.squared_silhouette(summary, fitted.centers, prepared, device="auto")
-       # -> SquaredTotals: overall and segments as above, of everyone; spreads (k,)
        scores.davies_bouldin(summary, fitted.centers, squared.spreads)
        scores.calinski_harabasz(summary, fitted.centers)
 

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segjob.clustering.grid import DISTANCE_STEPS
 from segjob.clustering.kmeans import fit
-from segjob.clustering.nearest import HALF, as_rows, center_scores, in_halves, memberships, row_blocks, squared_norms
+from segjob.clustering.nearest import as_rows, near, row_blocks
 from segjob.clustering.summary import SegmentSummary
+from segjob.clustering.summing import BESIDE, as_summary, place_sums
 from segjob.records.population import Population, S, T, X
 
 FIT_ROWS = 2**15
@@ -83,29 +83,14 @@ def summarise_candidates(
 def summarise_chunk(matrix: np.ndarray, candidates: Sequence[np.ndarray], device: str) -> Summaries:
     rows = as_rows(matrix, device)
     stacked = [torch.from_numpy(centers).to(rows.device, torch.float64) for centers in candidates]
-    width = matrix.shape[1] + 4
-    totals = [torch.zeros(len(centers), width + 1, dtype=torch.float64, device=rows.device) for centers in stacked]
+    shapes = [(len(centers), matrix.shape[1] + BESIDE) for centers in candidates]
+    totals = [torch.zeros(shape, dtype=torch.int64, device=rows.device) for shape in shapes]
     for block in row_blocks(rows, max(map(len, stacked))):
-        norms = squared_norms(block)
         for centers, total in zip(stacked, totals, strict=True):
-            add_block(block, norms, centers, total)
-    return Summaries(tuple(as_summary(total.cpu().numpy()) for total in totals))
+            total += place_sums(near(block, centers))
+    return Summaries(tuple(map(of_places_alone, totals)))
 
 
-def add_block(block: Tensor, norms: Tensor, centers: Tensor, total: Tensor) -> None:
-    """Add the rows' coordinates, squared distances and distances, both in halves, and their number by segment."""
-    lowest, members, counts, _ = memberships(center_scores(block, centers)[None])
-    squared = lowest[0] + norms
-    halves = [*in_halves(squared), *in_halves((squared.sqrt() * DISTANCE_STEPS).round_())]
-    total[:, :-1] += members[0] @ torch.cat([block, torch.stack(halves, dim=1)], dim=1)
-    total[:, -1] += counts[0]
-
-
-def as_summary(total: np.ndarray) -> SegmentSummary:
-    """The sums of one chunk for one clustering, as the scores read them; of raw features there is nothing."""
-    whole = total.astype(np.int64)
-    inertia, distances = (
-        whole[:, -5 + place].astype(object) * HALF + whole[:, -4 + place].astype(object) for place in (0, 2)
-    )
-    nothing = np.empty((0, len(total)), np.int64)
-    return SegmentSummary(whole[:, -1], inertia, distances, whole[:, :-5], nothing.astype(object), nothing, ())
+def of_places_alone(total: Tensor) -> SegmentSummary:
+    """As the scores read it; of raw features there is nothing."""
+    return as_summary(total.cpu().numpy(), np.empty((3, 0, len(total)), np.int64))

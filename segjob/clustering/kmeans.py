@@ -175,7 +175,7 @@ def cold_fit(
     if warm and can_not_win(start.tally, tally_at_once(seen, warm.settled.centers[None], start.tally.squares)):
         return None
     centers, n_minibatches, batch_stages = learn_rest(rows[START_ROWS:], start, unit)
-    if warm and can_not_win(tally_all(population, centers, device, warm.settled.tally.squares), warm.settled.tally):
+    if warm and can_not_win(tally_all(population, centers, device), warm.settled.tally):
         return None
     centers = centers[largest_first(centers, tally_at_once(rows, centers[None]).counts[0])]
     settled = ordered_passes(rows[:START_ROWS], population, centers, device)

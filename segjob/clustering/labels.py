@@ -3,38 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from segjob.clustering.features import Rows
-from segjob.clustering.nearest import Assignment, as_rows, assign, resolve_device
+from segjob.clustering.nearest import Assignment, Tally, as_rows, assign, assignment, near, resolve_device, row_blocks
 from segjob.clustering.plan import FeaturePlan
-from segjob.clustering.summary import SegmentSummary, summarise
+from segjob.clustering.squared_silhouette import SquaredSilhouettes, SquaredTotals
+from segjob.clustering.summary import SegmentSummary
+from segjob.clustering.summing import BESIDE, NumberSums, as_summary, category_sums, place_sums
 from segjob.records.model import Labels
 
 
-@dataclass(frozen=True)
 class LabelPass:
-    """The last pass over the chunks, with frozen centres: labels, and a summary of the segments.
+    """The last pass over the chunks, with frozen centres: labels, a summary of the segments, and silhouettes.
 
-    Attributes
+    Parameters
     ----------
-    centers : (k, d) int64 grid units, in the order of `segment_ids`
+    found : of the centres over everyone, R = 1, in the order of `segment_ids`
     segment_ids : ascending, so that ties go to the lowest
     device : `auto`, `cpu` or `cuda`
     """
 
-    plan: FeaturePlan
-    centers: np.ndarray
-    segment_ids: tuple[int, ...]
-    device: str = "auto"
+    def __init__(self, plan: FeaturePlan, found: Tally, segment_ids: tuple[int, ...], device: str = "auto") -> None:
+        self._plan, self._segment_ids = plan, segment_ids
+        self._device = resolve_device(device)[0]
+        self._centers = torch.from_numpy(found.centers[0]).to(self._device, torch.float64)
+        self._number_sums = NumberSums(plan.columns, self._device)
+        self._squared = SquaredSilhouettes(found, self._device)
 
-    def __call__(self, rows: Rows, matrix: np.ndarray) -> tuple[Labels, SegmentSummary]:
+    def __call__(self, rows: Rows, matrix: np.ndarray) -> tuple[Labels, SegmentSummary, SquaredTotals]:
         """Label the customers of one chunk, given raw and as (n, d) grid coordinates."""
-        found = nearest_two(self.centers, matrix, self.device)
-        summary = summarise(self.plan.columns, rows, matrix, found, len(self.centers))
-        return as_labels(found, self.plan.unit, self.segment_ids), summary
+        raw, k = as_rows(rows.numbers.T, self._device), len(self._centers)
+        shapes = (k, matrix.shape[1] + BESIDE), (3, len(raw), k), (4, k)
+        places, numbers, squared = (torch.zeros(one, dtype=torch.int64, device=self._device) for one in shapes)
+        found, end = [], 0
+        for block in row_blocks(as_rows(matrix, self._device), k):
+            placed, begin, end = near(block, self._centers), end, end + len(block)
+            places += place_sums(placed)
+            numbers += self._number_sums(raw[:, begin:end], placed.members)
+            squared += self._squared.steps(placed)
+            found.append(placed.two)
+        both = assignment(found)
+        categories = category_sums(self._plan.columns, rows, both.index, k)
+        summary = as_summary(places.cpu().numpy(), numbers.cpu().numpy(), categories)
+        return as_labels(both, self._plan.unit, self._segment_ids), summary, SquaredTotals.of(squared)
 
 
 def label(

@@ -74,13 +74,13 @@ def warm_passes(sample: Tensor, population: Population[np.ndarray], centers: np.
         return Settled(begun, found, n_passes, found.inertia[0], converged=True)
     if found.counts.all() and not surely_gains(found, following.centers):
         n_passes = 2
-        gained = tally_all(population, following.centers, device, found.squares)
+        gained = tally_all(population, following.centers, device)
         if gains_too_little(found, gained):
             return Settled(begun, found, n_passes, found.inertia[0], converged=True)
     near = following.centers
     for rows in (seen, sample):
         near = iterated(rows, near)
-    settled = exact_passes(seen, population, replace(following, centers=near), device, found.squares)
+    settled = exact_passes(seen, population, replace(following, centers=near), device)
     return replace(settled, n_passes=n_passes + settled.n_passes, inertia_before=found.inertia[0])
 
 
@@ -119,24 +119,19 @@ def exact_passes(
     population: Population[np.ndarray],
     centers: np.ndarray | Placed,
     device: str,
-    squares: int | None = None,
 ) -> Settled:
     """Lloyd's passes over everyone: keep the first centres whose next pass gains less than 1e-5 of the inertia.
 
     That pass is made only where it can not be told before (`holds`).
-
-    Parameters
-    ----------
-    squares : of all coordinates of everyone, in sum, where that is known
     """
     placed = centers if isinstance(centers, Placed) else Placed(centers, np.arange(len(centers)))
-    found = tally_all(population, placed.centers, device, squares)
+    found = tally_all(population, placed.centers, device)
     inertia_before = found.inertia[0]
     for n_passes in range(1, MOST_PASSES):
         following = next_centers(sample, placed, found)
         if holds(found, following.centers):
             return Settled(placed, found, n_passes, inertia_before, converged=True)
-        gained = tally_all(population, following.centers, device, found.squares)
+        gained = tally_all(population, following.centers, device)
         if found.counts.all() and gains_too_little(found, gained):
             return Settled(placed, found, n_passes + 1, inertia_before, converged=True)
         placed, found = following, gained
@@ -177,16 +172,13 @@ def gains_too_little(found: Tally, following: Tally) -> bool:
     return too_little(found.inertia[0] - following.inertia[0], found)
 
 
-def tally_all(
-    population: Population[np.ndarray], centers: np.ndarray, device: str, squares: int | None = None
-) -> Tally:
-    """One pass over everyone with these centres (k, d); what an earlier one found of `squares` saves it some work."""
-    found = population.reduce(partial(tally_chunk, centers=centers, device=device, squared=squares is None))
-    return found if squares is None else replace(found, squares=squares)
+def tally_all(population: Population[np.ndarray], centers: np.ndarray, device: str) -> Tally:
+    """One pass over everyone with these centres (k, d), which finds the squares of their members as well."""
+    return population.reduce(partial(tally_chunk, centers=centers, device=device))
 
 
-def tally_chunk(matrix: np.ndarray, centers: np.ndarray, device: str, squared: bool) -> Tally:
-    return tally(as_rows(matrix, device), centers[None], None if squared else 0)
+def tally_chunk(matrix: np.ndarray, centers: np.ndarray, device: str) -> Tally:
+    return tally(as_rows(matrix, device), centers[None], by_member=True)
 
 
 def next_centers(sample: Tensor, placed: Placed, found: Tally) -> Placed:

@@ -1,13 +1,13 @@
-"""The silhouette with squared Euclidean distances, exact for all customers, from one pass over their coordinates.
+"""The silhouette with squared Euclidean distances, exact for all customers, beside their labels.
 
 The mean squared distance from x to the n customers of a segment needs no pairs: it is |x - μ|² + w/n, with the
 members' mean μ and their summed squares w about it; to the others of the own segment it is n / (n - 1) times that
 (the identity of König and Huygens; scikit-learn has it as `silhouette_samples(metric="sqeuclidean")`).
 
-The label pass says where μ lies and how large w is. With the segment's centre c, a whole grid point not far from μ,
-the whole numbers n (μ - c), |x - c|² and n (x - c)(μ - c) are sums of products of whole numbers, hence exact, and all
-else is done element by element. So a customer's silhouette is the same to the last bit in any chunk and on any device,
-and is rounded to 2**-36 before it is summed.
+The last pass of the fit says where μ lies and how large w is, for the same members. With the segment's centre c, a
+whole grid point not far from μ, the whole numbers n (μ - c), |x - c|² and n (x - c)(μ - c) are sums of products of
+whole numbers, hence exact, and all else is done element by element. So a customer's silhouette is the same to the last
+bit in any chunk and on any device, and is rounded to 2**-36 before it is summed.
 """
 
 from __future__ import annotations
@@ -20,19 +20,7 @@ import torch
 from torch import Tensor
 
 from segjob.clustering.grid import LIMIT
-from segjob.clustering.nearest import (
-    FARTHER,
-    HALF,
-    as_rows,
-    center_scores,
-    in_halves,
-    memberships,
-    resolve_device,
-    row_blocks,
-    squared_norms,
-)
-from segjob.clustering.summary import SegmentSummary
-from segjob.records.population import Population
+from segjob.clustering.nearest import FARTHER, Near, Tally, from_halves, in_halves
 from segjob.records.version import Score
 
 METHOD = "squared euclidean"
@@ -54,6 +42,12 @@ class SquaredTotals:
     counts: np.ndarray
     silhouettes: np.ndarray
     distances: np.ndarray
+
+    @classmethod
+    def of(cls, steps: Tensor) -> SquaredTotals:
+        """Those of any number of blocks, from the sum of their `SquaredSilhouettes.steps`."""
+        counts, silhouettes, *halves = steps.cpu().numpy()
+        return cls(counts, silhouettes.astype(object), from_halves(np.stack(halves)))
 
     def merge(self, other: SquaredTotals) -> SquaredTotals:
         return SquaredTotals(
@@ -86,72 +80,50 @@ def exact_score(total: int, count: int, n_clusters: int) -> Score:
     return Score(value, value, value, METHOD, count, True)
 
 
-def squared_silhouette(
-    summary: SegmentSummary, centers: np.ndarray, population: Population[np.ndarray], device: str = "auto"
-) -> SquaredTotals:
-    """One pass over the chunks (n, d) of grid coordinates, of which `summary` is what the label pass found.
+class SquaredSilhouettes:
+    """What measures the silhouettes of customers that have been given to their segments.
 
     Parameters
     ----------
-    centers : (k, d) int64, those of the label pass
-    device : `auto`, `cpu` or `cuda`
-    """
-    return population.reduce(SquaredPass(summary, centers, resolve_device(device)[0]))
-
-
-class SquaredPass:
-    """A pass over the chunks (n, d) of grid coordinates.
-
-    Parameters
-    ----------
-    summary : of everyone
-    centers : (k, d) int64, that it is about
+    found : of the centres over everyone, R = 1, with `member_squares`
     device : `cpu` or `cuda`
     """
 
-    def __init__(self, summary: SegmentSummary, centers: np.ndarray, device: str) -> None:
-        self.device = device
-        n_members, inertia = summary.counts, summary.inertia
+    def __init__(self, found: Tally, device: str) -> None:
+        self._device = device
+        centers, n_members, sums, inertia = found.centers[0], found.counts[0], found.sums[0], found.inertias[0]
         counts = np.maximum(n_members, 1)
-        offsets, scale = whole_offsets(summary.coordinates - n_members[:, None] * centers)
+        offsets, scale = whole_offsets(sums - n_members[:, None] * centers)
         squares = np.array([float(Fraction(*one)) for one in zip(inertia, counts.tolist(), strict=True)])
-        self._centers, self._offsets = map(self._on_device, (centers, offsets))  # (k, d)
-        self._at_centers = -(self._centers * self._offsets).sum(1)[:, None]
-        self._doubles = self._on_device(-2.0 * scale / counts)[:, None]
+        self._offsets = self._on_device(offsets)  # (k, d)
+        self._at_centers = -(self._on_device(centers) * self._offsets).sum(1)[:, None]
+        doubles = -2.0 * scale / counts
+        self._doubles = self._on_device(doubles)[:, None]
         self._squares = self._on_device(np.where(n_members > 0, squares, FARTHER))[:, None]
         unbiased = np.where(counts > 1, counts / np.maximum(counts - 1, 1), 0.0)
         moved = np.square(offsets * scale / counts[:, None]).sum(axis=1)
-        self._of_own = self._on_device(np.stack([np.where(n_members > 0, squares, 0.0), unbiased, moved]))
+        self._of_own = self._on_device(np.stack([doubles, np.where(n_members > 0, squares, 0.0), unbiased, moved]))
 
     def _on_device(self, values: np.ndarray) -> Tensor:
-        return torch.from_numpy(values.astype(np.float64)).to(self.device)
+        return torch.from_numpy(values.astype(np.float64)).to(self._device)
 
-    def __call__(self, matrix: np.ndarray) -> SquaredTotals:
-        n_clusters = len(self._centers)
-        totals = torch.zeros(4, n_clusters, dtype=torch.int64, device=self.device)
-        for block in row_blocks(as_rows(matrix, self.device), n_clusters):
-            members, silhouettes, distances = self.silhouettes(block)
-            high, low = in_halves((distances * STEPS).round_())
-            steps = torch.stack([torch.ones_like(high), (silhouettes * STEPS).round_(), high, low])
-            totals += (steps @ members.T).to(torch.int64)
-        counts, *sums = totals.cpu().numpy()
-        of_silhouettes, of_high, of_low = (values.astype(object) for values in sums)
-        return SquaredTotals(counts, of_silhouettes, of_high * HALF + of_low)
+    def steps(self, block: Near) -> Tensor:
+        """What `SquaredTotals.of` is made of, summed up over a block of at most 2**16 rows; (4, k) int64."""
+        silhouettes, distances = self.of(block)
+        halves = in_halves((distances * STEPS).round_())
+        return block.sums([torch.ones_like(distances), (silhouettes * STEPS).round_(), *halves]).to(torch.int64)
 
-    def silhouettes(self, block: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Of rows (b, d) float64: a 1 at their segment (k, b), the silhouettes, the distances from its mean."""
-        scores = center_scores(block, self._centers)
-        members = memberships(scores[None])[1][0]
-        squared = scores.add_(squared_norms(block))  # |x - c|², (k, b)
-        along = torch.addmm(self._at_centers, self._offsets, block.T)  # n (x - c)(μ - c)
-        squared.addcmul_(along, self._doubles)  # |x - μ|² - |μ - c|²
-        own, (own_squares, unbiased, moved) = (squared * members).sum(0), self._of_own @ members
+    def of(self, block: Near) -> tuple[Tensor, Tensor]:
+        """The silhouettes of rows, (n,), and their distances from their segment's mean."""
+        along = torch.addmm(self._at_centers, self._offsets, block.rows.T)  # n (x - c)(μ - c)
+        doubles, own_squares, unbiased, moved = self._of_own @ block.members
+        own = block.squared + block.of_own(along) * doubles  # |x - μ|² - |μ - c|²
         within = (own + own_squares) * unbiased
-        between = squared.add_(self._squares).add_(members, alpha=FARTHER).amin(dim=0)
+        between = torch.addcmul(block.others, along, self._doubles).add_(self._squares).amin(dim=0)
         larger = torch.maximum(within, between)
         defined = (unbiased > 0.0) & (larger > 0.0) & (between < FARTHER / 2)
         silhouettes = torch.where(defined, (between - within) / larger, 0.0)
-        return members, silhouettes, (own + moved).clamp_(min=0.0).sqrt_()
+        return silhouettes, (own + moved).clamp_(min=0.0).sqrt_()
 
 
 def whole_offsets(offsets: np.ndarray) -> tuple[np.ndarray, float]:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import reduce
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from segjob.clustering.cores import at_once
-from segjob.clustering.nearest import Tally, row_blocks, squared_distances, two_nearest, whole
+from segjob.clustering.nearest import Tally, near, row_blocks, squared_distances, whole
 from segjob.clustering.starts import Level, draw_candidates, refine
 
 MOST_CANDIDATES = 64
@@ -115,7 +115,7 @@ class Neighbours:
 
 def nearest_two(rows: Tensor, centers: np.ndarray) -> Neighbours:
     stacked = torch.from_numpy(centers).to(rows.device, torch.float64)
-    found = at_once(partial(two_nearest, centers=stacked), list(row_blocks(rows, len(centers))))
+    found = at_once(lambda block: near(block, stacked).two, list(row_blocks(rows, len(centers))))
     return Neighbours(*(torch.cat(parts).to(torch.int64) for parts in zip(*found, strict=True)))
 
 

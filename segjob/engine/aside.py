@@ -1,4 +1,4 @@
-"""Work that gives way: it takes what others leave of the cores, and is dropped where nobody waits for it any more."""
+"""Work that gives way: it takes what others leave of the cores, and is not begun where nobody waits for it any more."""
 
 from __future__ import annotations
 
@@ -6,33 +6,21 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Event, get_native_id
-from typing import Any, TypeVar
+from threading import get_native_id
 
-from segjob.engine.local import LocalPopulation
 from segjob.threads import Pool
-
-C = TypeVar("C")
 
 NICENESS = 10  # a tenth of what another thread gets where both want the same core
 
 
-class Dropped(Exception):
-    """Nobody waits for this any more."""
-
-
 @contextmanager
-def aside(population: LocalPopulation[C]) -> Iterator[tuple[Pool, LocalPopulation[C]]]:
-    """A thread for what is computed while the block does something else, and the customers that it may go over.
-
-    Who is done with the block drops its passes.
-    """
-    dropped = Event()
-    with Pool(1, "segjob-aside", give_way) as thread:
-        try:
-            yield thread, until(dropped, population)
-        finally:
-            dropped.set()
+def aside() -> Iterator[Pool]:
+    """A thread for what is computed while the block does something else."""
+    thread = Pool(1, "segjob-aside", give_way)
+    try:
+        yield thread
+    finally:
+        thread.shutdown(cancel_futures=True)
 
 
 def give_way() -> None:
@@ -40,14 +28,3 @@ def give_way() -> None:
     if sys.platform == "linux":
         mine = os.PRIO_PROCESS, get_native_id()
         os.setpriority(*mine, max(os.getpriority(*mine), NICENESS))
-
-
-def until(dropped: Event, population: LocalPopulation[C]) -> LocalPopulation[C]:
-    """The same customers, but a pass over them ends where it is dropped."""
-
-    def decode(read: Any) -> C:
-        if dropped.is_set():
-            raise Dropped
-        return population.decode(read)
-
-    return LocalPopulation(population.chunks, decode, population.threads, population.during)

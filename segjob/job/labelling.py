@@ -33,7 +33,7 @@ class Labelling:
 
     def __init__(self, task: Task, customers: Customers, fitted: Fitted) -> None:
         self._both = zip_populations(customers.labelled, fitted.prepared.population)
-        self._label = LabelPass(fitted.prepared.plan, fitted.fit.centers, fitted.segment_ids, task.device)
+        self._label = LabelPass(fitted.prepared.plan, fitted.fit.tally, fitted.segment_ids, task.device)
         self._rules = rules_of(task, fitted)
         self._carried = fitted.matched.carried
         self._counted: Counted | None = None
@@ -56,9 +56,10 @@ class Labelling:
         ]
 
     def _piece(self, chunk: Chunk, matrix: np.ndarray, positions: np.ndarray | None) -> Piece:
-        labels, summary = self._label(chunk, matrix)
+        labels, summary, squared = self._label(chunk, matrix)
         labels = replace(labels, carried_segment_id=carried_ids(self._carried, labels, positions))
-        return chunk.keys, labels, Counted(summary, self._rules, rule_counts(self._rules, chunk, labels.segment_id))
+        of_rules = rule_counts(self._rules, chunk, labels.segment_id)
+        return chunk.keys, labels, Counted(summary, squared, self._rules, of_rules)
 
     @property
     def counted(self) -> Counted:

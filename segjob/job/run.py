@@ -14,7 +14,6 @@ import pyarrow as pa
 
 from segjob.clustering.model_arrays import model_arrays
 from segjob.engine.aside import aside
-from segjob.engine.local import LocalPopulation
 from segjob.job.customers import Customers, read_customers
 from segjob.job.document import changes, result_document
 from segjob.job.gates import evaluate, measure
@@ -44,9 +43,6 @@ from segjob.records.version import Version
 from segjob.threads import start
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from segjob.clustering.squared_silhouette import SquaredTotals
     from segjob.config import Settings
     from segjob.job.fitting import Fitted
     from segjob.job.version import Counted, SampleScores
@@ -116,8 +112,7 @@ def rehearse(task: Task) -> dict[str, Any]:
 
     counted = only_label(task, customers, fitted)
     by_sample = partial(scored_by_sample, task, fitted)
-    by_everyone = partial(scored_by_everyone, task, fitted, counted, fitted.prepared.population)
-    version = build(task, customers, fitted, counted, by_sample, by_everyone, 0, record)
+    version = build(task, customers, fitted, counted, by_sample, 0, record)
     with task.database.begin() as connection:
         published = load_published(connection, task.name)
         basis = basis_of(connection, task.name, published.version_id if published else None)
@@ -165,8 +160,7 @@ def fit(task: Task, customers: Customers) -> Fitted:
 def write(task: Task, lock: Lock, customers: Customers, fitted: Fitted, record: Record) -> tuple[Version, Part]:
     """The labels of a version in their table, and the version beside them.
 
-    It is scored by the sample while the labels travel, and by everyone while the server builds their key, as far as
-    either lets it.
+    It is scored by the sample while the labels travel, as far as these let it.
 
     The version is stored when all of its labels are known to be there. Without it, its table goes away again.
     """
@@ -179,16 +173,14 @@ def write(task: Task, lock: Lock, customers: Customers, fitted: Fitted, record: 
     with (
         task.progress.phase("write", customers.n_rows) as phase,
         new_part(database, part),
-        aside(fitted.prepared.population) as (thread, everyone),
+        aside() as thread,
     ):
         by_sample = thread.submit(scored_by_sample, task, fitted)
         sample = thread.submit(lambda: sample_lines(by_sample.result().sample))
         counted = write_labels(task, part, customers, fitted, phase)
         record.rows_labelled = customers.labelled.n_rows
         with completing(database, part) as wait_for_key:
-            by_everyone = thread.submit(scored_by_everyone, task, fitted, counted, everyone)
-            scores = by_sample.result, by_everyone.result
-            version = build(task, customers, fitted, counted, *scores, version_id, record)
+            version = build(task, customers, fitted, counted, by_sample.result, version_id, record)
             model = model_arrays(version.model)
             task.spools.close()  # nobody reads the customers again; to let go of them takes a while too
             wait_for_key()
@@ -210,23 +202,12 @@ def scored_by_sample(task: Task, fitted: Fitted) -> SampleScores:
         return score_sample(fitted, task.device)
 
 
-def scored_by_everyone(
-    task: Task, fitted: Fitted, counted: Counted, population: LocalPopulation[np.ndarray]
-) -> SquaredTotals:
-    """How good they are by the coordinates of everyone, which needs the sums of the label pass."""
-    from segjob.job.version import score_everyone
-
-    with task.progress.timing("score"):
-        return score_everyone(fitted, counted, population, task.device)
-
-
 def build(
     task: Task,
     customers: Customers,
     fitted: Fitted,
     counted: Counted,
     by_sample: Callable[[], SampleScores],
-    by_everyone: Callable[[], SquaredTotals],
     version_id: int,
     record: Record,
 ) -> Version:
@@ -236,4 +217,4 @@ def build(
     parent = fitted.matched.parent
     identity = Identity(task.name, version_id, parent.version_id if parent else None, record.run_id)
     with task.progress.phase("score"):
-        return build_version(task, identity, customers, fitted, counted, by_sample(), by_everyone())
+        return build_version(task, identity, customers, fitted, counted, by_sample())

@@ -12,11 +12,12 @@ from segjob.clustering.alignment import Match
 from segjob.clustering.drift import far_bounds
 from segjob.clustering.explain import differences, with_differences
 from segjob.clustering.names import segment_names
+from segjob.clustering.nearest import Tally
 from segjob.clustering.profile import centroids, sample_rows, segment_medians
 from segjob.clustering.rules import MeasuredRule, Rule, RuleCounts, measured_rules
 from segjob.clustering.scores import calinski_harabasz, davies_bouldin
 from segjob.clustering.silhouette import Silhouette, silhouette
-from segjob.clustering.squared_silhouette import SquaredTotals, squared_silhouette
+from segjob.clustering.squared_silhouette import SquaredTotals
 from segjob.clustering.summary import SegmentSummary
 from segjob.config.segmentation import Segmentation
 from segjob.errors import InternalError
@@ -26,7 +27,6 @@ from segjob.job.matching import Matched
 from segjob.job.task import Task
 from segjob.palette import color_of
 from segjob.records.model import Model
-from segjob.records.population import Population
 from segjob.records.version import SampleRow, Segment, Version
 
 
@@ -45,11 +45,13 @@ class Counted:
     """What the label pass counts on its way, of the segments and of rules that come close to them; mergeable."""
 
     segments: SegmentSummary
+    squared: SquaredTotals
     rules: tuple[Rule, ...]  # one a segment, in the order of the centres
     of_rules: RuleCounts
 
     def merge(self, other: Self) -> Counted:
-        return Counted(self.segments.merge(other.segments), self.rules, self.of_rules.merge(other.of_rules))
+        segments, squared = self.segments.merge(other.segments), self.squared.merge(other.squared)
+        return Counted(segments, squared, self.rules, self.of_rules.merge(other.of_rules))
 
 
 @dataclass(frozen=True)
@@ -84,11 +86,6 @@ def score_sample(fitted: Fitted, device: str) -> SampleScores:
     )
 
 
-def score_everyone(fitted: Fitted, counted: Counted, population: Population[np.ndarray], device: str) -> SquaredTotals:
-    """Score the segments by the coordinates of everyone, which takes what the label pass has counted."""
-    return squared_silhouette(counted.segments, fitted.fit.centers, population, device)
-
-
 def build_version(
     task: Task,
     identity: Identity,
@@ -96,14 +93,11 @@ def build_version(
     fitted: Fitted,
     counted: Counted,
     scores: SampleScores,
-    squared: SquaredTotals,
 ) -> Version:
     """Explain the segments, and put everything together that the version keeps."""
     centers, ids, plan, summary = fitted.fit.centers, fitted.segment_ids, fitted.prepared.plan, counted.segments
-    found = fitted.fit.tally
-    if not (np.array_equal(summary.counts, found.counts[0]) and np.array_equal(summary.coordinates, found.sums[0])):
-        raise InternalError("the labels are not those of the fit; nothing was published")
-    scored = scores.silhouette
+    check_labels(summary, fitted.fit.tally)
+    scored, squared = scores.silhouette, counted.squared
     apart = differences(plan.columns, plan.unit, summary, fitted.prepared.sample)
     described = centroids(plan.columns, plan.unit, centers, ids, summary, scores.medians)
     return Version(
@@ -139,6 +133,13 @@ def build_version(
         centroids=with_differences(described, apart),
         sample=scores.sample,
     )
+
+
+def check_labels(summary: SegmentSummary, found: Tally) -> None:
+    """Make sure that the labels gave the segments the members that the fit gave them, as the scores rely on."""
+    ours, of_fit = (summary.counts, summary.coordinates, summary.inertia), (found.counts, found.sums, found.inertias)
+    if not all(np.array_equal(mine, theirs[0]) for mine, theirs in zip(ours, of_fit, strict=True)):
+        raise InternalError("the labels are not those of the fit; nothing was published")
 
 
 def names_by_id(given: Mapping[int, str], matched: Matched) -> dict[int, str]:

@@ -91,7 +91,7 @@ def explain(database: Database, specs: Sequence[FeatureSpec], n_clusters: int) -
     ids = tuple(range(1, len(found.centers) + 1))
     index = nearest_two(found.centers, sample, "cpu").index
     rules = learn_rules(features.columns, types, survey.sample.rows, index, ids)
-    label = LabelPass(features, found.centers, ids, "cpu")
+    label = LabelPass(features, found.tally, ids, "cpu")
     labels = [label(chunk, matrix)[0].segment_id for chunk, matrix in zip(chunks, matrices, strict=True)]
     counted = [rule_counts(rules, chunk, ids) for chunk, ids in zip(chunks, labels, strict=True)]
     counts = reduce(lambda one, other: one.merge(other), counted)

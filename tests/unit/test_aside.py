@@ -6,91 +6,79 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
+from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from segjob.engine.aside import NICENESS, aside
-from segjob.engine.local import LocalPopulation
 from segjob.job import run, version
 from segjob.job.task import Task
 from segjob.progress import Progress
-
-
-class Numbers:
-    """A chunk a number."""
-
-    def __init__(self, n: int) -> None:
-        self.n_rows = self.n_chunks = n
-
-    def read(self, place: int) -> int:
-        return place
-
-
-def population(n: int, threads: int) -> LocalPopulation[int]:
-    return LocalPopulation(Numbers(n), int, threads)
+from segjob.threads import Pool
 
 
 def threads_aside() -> Sequence[str]:
     names = (thread.name for thread in threading.enumerate())
-    return [name for name in names if name.startswith(("segjob-aside", "segjob-pass"))]
+    return [name for name in names if name.startswith("segjob-aside")]
 
 
-@pytest.mark.parametrize("threads", [1, 3])
-def test_a_pass_beside_the_block_meets_everyone_in_order(threads: int) -> None:
-    with aside(population(50, threads)) as (thread, everyone):
-        assert thread.submit(lambda: [*everyone.map(str)]).result() == [*map(str, range(50))]
+def test_what_is_computed_beside_the_block_is_there_when_it_is_asked_for() -> None:
+    with aside() as thread:
+        assert thread.submit(lambda: 2 + 2).result() == 4
     assert not threads_aside()
 
 
-@pytest.mark.parametrize("threads", [1, 3])
-def test_a_block_that_fails_does_not_wait_for_a_pass_that_nobody_wants_any_more(threads: int) -> None:
-    began = threading.Event()
+def test_a_block_that_fails_waits_for_what_has_begun_and_for_nothing_that_would_come_then() -> None:
+    began, failed = threading.Event(), threading.Event()
+    futures: list[Future[Any]] = []
 
-    def endless(everyone: LocalPopulation[int]) -> None:
-        for _ in everyone.map(int):
-            began.set()
+    def working() -> None:
+        began.set()
+        assert failed.wait(10)
 
     def failing() -> None:
-        with aside(population(sys.maxsize, threads)) as (thread, everyone):
-            for _ in range(2):  # one that has begun, and one that waits for it
-                thread.submit(endless, everyone)
+        with aside() as thread:
+            futures.extend([thread.submit(working), thread.submit(began.clear)])
             assert began.wait(10)
+            threading.Timer(0.1, failed.set).start()
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         failing()
+    assert (futures[0].result(), futures[1].cancelled(), began.is_set()) == (None, True, True)
     assert not threads_aside()
 
 
 def test_what_fails_beside_the_block_is_told_to_who_asks() -> None:
-    with aside(population(3, 1)) as (thread, numbers):
-        found = thread.submit(lambda: [*numbers.map(lambda one: 1 // one)])
+    with aside() as thread:
+        found = thread.submit(lambda: 1 // 0)
         assert isinstance(found.exception(), ZeroDivisionError)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a thread has no priority of its own here")
-def test_all_of_its_threads_give_way_and_nobody_else_does() -> None:
+def test_it_gives_way_with_all_threads_that_it_starts_and_nobody_else_does() -> None:
     def niceness(_: int = 0) -> int:
         return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
+    def both() -> set[int]:
+        with Pool(1, "another") as pool:
+            return {niceness(), *pool.map(niceness, range(3))}
+
     before = niceness()
-    with aside(population(10, 2)) as (thread, numbers):
-        found = thread.submit(lambda: [niceness(), *numbers.map(niceness)])
-        assert set(found.result()) == {max(before, NICENESS)}
+    with aside() as thread:
+        assert thread.submit(both).result() == {max(before, NICENESS)}
     assert niceness() == before
 
 
-def test_scores_are_timed_wherever_they_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scores_are_timed_where_they_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
 
     def scoring(*_: Any) -> None:
         now[0] += 2.0
 
     monkeypatch.setattr(version, "score_sample", scoring)
-    monkeypatch.setattr(version, "score_everyone", scoring)
     task, nothing = SimpleNamespace(progress=Progress("mall", clock=lambda: now[0]), device="cpu"), cast(Any, None)
     run.scored_by_sample(cast(Task, task), nothing)
-    run.scored_by_everyone(cast(Task, task), nothing, nothing, nothing)
-    assert task.progress.seconds()["score"] == 4.0
+    assert task.progress.seconds()["score"] == 2.0

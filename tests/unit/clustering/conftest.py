@@ -18,6 +18,7 @@ from segjob.clustering.labels import LabelPass
 from segjob.clustering.plan import FeaturePlan, plan_features
 from segjob.clustering.sample import SampleRows
 from segjob.clustering.silhouette import Silhouette, silhouette
+from segjob.clustering.squared_silhouette import SquaredTotals
 from segjob.clustering.summary import SegmentSummary
 from segjob.clustering.survey import Survey, survey_chunk
 from segjob.records.model import Labels
@@ -103,6 +104,7 @@ class Segmented:
     fit: Fit
     labels: Labels
     summary: SegmentSummary
+    squared: SquaredTotals
     scored: Silhouette
 
     @property
@@ -123,17 +125,19 @@ def segment(
     found = fit(sample_matrix, ListPopulation(matrices), n_clusters, seed=seed, unit=plan.unit, device="cpu")
     ids = tuple(range(1, len(found.centers) + 1))
     passed = [
-        LabelPass(plan, found.centers, ids, "cpu")(chunk, matrix)
-        for chunk, matrix in zip(chunks, matrices, strict=True)
+        LabelPass(plan, found.tally, ids, "cpu")(chunk, matrix) for chunk, matrix in zip(chunks, matrices, strict=True)
     ]
-    summary = reduce(lambda merged, other: merged.merge(other), [summary for _, summary in passed])
+    summary, squared = (
+        reduce(lambda merged, other: merged.merge(other), each) for each in [*zip(*passed, strict=True)][1:]
+    )
     return Segmented(
         plan,
         sample,
         np.concatenate(matrices),
         found,
-        joined([labels for labels, _ in passed]),
+        joined([labels for labels, *_ in passed]),
         summary,
+        squared,
         silhouette(sample_matrix, found.centers, summary.counts, "cpu"),
     )
 

@@ -6,14 +6,18 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score, calinski_harabasz_score, davies_bouldin_score
 
 from segjob.clustering.agreement import adjusted_rand_index
+from segjob.clustering.nearest import from_halves, in_halves, whole
 from segjob.clustering.profile import centroids, column_means, sample_rows, segment_medians
 from segjob.clustering.scores import calinski_harabasz, davies_bouldin, spreads_about_centers
-from segjob.clustering.summary import segment_sums
+from segjob.clustering.summary import number_exponent
+from segjob.clustering.summing import NumberSums, as_summary
+from segjob.records.model import ModelColumn
 from segjob.records.source import FeatureSpec
 from tests.unit.clustering.conftest import Segmented, blobs, customers, cut, plain, rows_of, segment
 
@@ -169,8 +173,23 @@ def test_a_summary_counts_everyone_once() -> None:
 def test_segment_sums_are_exact(pairs: list[tuple[int, int]]) -> None:
     index = np.array([one for one, _ in pairs], np.int64)
     values = np.array([value for _, value in pairs], np.float64)
+    members = torch.from_numpy((index == np.arange(3)[:, None]).astype(np.float64))
     expected = [sum(int(value) for value in values[index == each]) for each in range(3)]
-    assert segment_sums(index, values, 3).tolist() == expected
+    halves = torch.stack(in_halves(torch.from_numpy(values))) @ members.T
+    assert from_halves(whole(halves)).tolist() == expected
+
+
+def test_missing_values_are_in_no_sum() -> None:
+    """NULL, the infinities, and under log1p what has no logarithm; the sums of others lose nothing by them."""
+    values = np.array([[1.5, -2.0], [np.nan, 0.25], [np.inf, -1.0], [4.0, -np.inf], [-0.5, 7.0]])
+    columns = [ModelColumn("a", "a", 0, "number", minimum=-0.5, maximum=4.0)]
+    columns.append(ModelColumn("b", "b", 1, "number", transform="log1p", minimum=0.25, maximum=7.0))
+    members = torch.tensor([[1.0, 1.0, 0.0, 1.0, 0.0], [0.0, 0.0, 1.0, 0.0, 1.0]], dtype=torch.float64)
+    sums = NumberSums(columns, "cpu")(torch.from_numpy(values.T), members).numpy()
+    found = as_summary(np.zeros((2, 7), np.int64), sums)
+    steps = [2.0 ** number_exponent(column) for column in columns]
+    assert (found.totals * np.array(steps)[:, None]).tolist() == [[5.5, -0.5], [0.25, 7.0]]
+    assert found.n_values.tolist() == [[2, 1], [1, 1]]
 
 
 labelings = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40)
