@@ -111,6 +111,8 @@ def select_rows(chunk: Chunk, included: np.ndarray) -> Chunk:
 
 def impute(column: ModelColumn, values: np.ndarray) -> np.ndarray:
     absent = missing(column, values)
+    if not absent.any():
+        return values
     return np.where(absent, np.nan if column.impute_value is None else column.impute_value, values)
 
 
@@ -128,7 +130,10 @@ def transform(column: ModelColumn, values: np.ndarray) -> np.ndarray:
 
 def scale(column: ModelColumn, transformed: np.ndarray) -> np.ndarray:
     """Transformed values to the clustered space, before the grid."""
-    return (transformed - column.center) / column.scale * column.weight
+    scaled = transformed - column.center
+    scaled /= column.scale
+    scaled *= column.weight
+    return scaled
 
 
 def grid_matrix(

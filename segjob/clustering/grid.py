@@ -39,7 +39,9 @@ def smallest_exponent(reach: float) -> int:
 
 def to_grid(scaled: np.ndarray, origin: float, unit: float) -> np.ndarray:
     """Round scaled values to whole steps from the origin; halves go to the even step."""
-    return np.rint((scaled - origin) / unit)
+    steps = scaled - origin
+    steps *= 1.0 / unit  # a power of two: the same as the quotient
+    return np.rint(steps, out=steps)
 
 
 def exact_sum(values: np.ndarray | Tensor) -> int:

@@ -84,7 +84,7 @@ def taken(numbers: np.ndarray, positions: np.ndarray) -> np.ndarray:
     """Rows of a matrix whose columns lie together each, and so they do in what is returned."""
     rows = np.empty((len(positions), numbers.shape[1]), order="F")
     for column, values in zip(rows.T, numbers.T, strict=True):
-        column[:] = values[positions]
+        np.take(values, positions, out=column, mode="clip")  # what `raise` writes to `out` goes through a copy
     return rows
 
 
@@ -97,7 +97,7 @@ def gather(parts: Parts, positions: np.ndarray) -> SampleRows:
     laid = np.empty(sum(part.n_rows for part in parts))
     for place, column in enumerate(numbers.T):
         np.concatenate([part.numbers[:, place] for part in parts], out=laid)
-        np.take(laid, positions, out=column, mode="clip")  # what `raise` writes to `out` goes through a copy
+        np.take(laid, positions, out=column, mode="clip")
     columns = zip(*(part.categories for part in parts), strict=True)
     categories = tuple(pa.concat_arrays(column).take(as_arrow(positions)) for column in columns)
     return SampleRows(all_hashes(parts)[positions], numbers, categories)

@@ -75,13 +75,15 @@ def survey_chunk(specs: Sequence[FeatureSpec], chunk: Chunk, hashes: np.ndarray 
 
 def number_extremes(specs: Sequence[FeatureSpec], numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The minimum and maximum of what is not missing, and how many values are, for every numeric feature."""
-    minimum, maximum = np.full(len(specs), np.inf), np.full(len(specs), -np.inf)
-    n_missing = np.zeros(len(specs), np.int64)
-    for position, spec in enumerate(specs):
-        values = np.ascontiguousarray(numbers[:, position])
-        absent = missing(spec, values)
-        n_missing[position] = np.count_nonzero(absent)
-        present = ~absent if n_missing[position] else True
-        minimum[position] = np.min(values, where=present, initial=np.inf)
-        maximum[position] = np.max(values, where=present, initial=-np.inf)
-    return minimum, maximum, n_missing
+    each = [extremes_of(spec, np.ascontiguousarray(values)) for spec, values in zip(specs, numbers.T, strict=True)]
+    found = np.array(each, np.float64).reshape(-1, 3)
+    return found[:, 0], found[:, 1], found[:, 2].astype(np.int64)
+
+
+def extremes_of(spec: FeatureSpec, values: np.ndarray) -> tuple[float, float, int]:
+    """The same of one feature. Which values are missing is only asked where one of the extremes is."""
+    ends = np.array([values.min(initial=np.inf), values.max(initial=-np.inf)])  # NaN, where there is one
+    if not missing(spec, ends).any():
+        return ends[0], ends[1], 0
+    present = values[~missing(spec, values)]
+    return present.min(initial=np.inf), present.max(initial=-np.inf), len(values) - len(present)
