@@ -52,6 +52,21 @@ def test_a_tally_is_the_sums_of_the_assignment_for_every_set_of_centres(rows, ce
         assert found.sums[index].tolist() == [rows[labels == each].sum(axis=0).tolist() for each in range(4)]
 
 
+@settings(max_examples=60)
+@given(matrices(coordinates | few, 40), matrices(coordinates | few, 5), st.integers(1, 39))
+def test_a_tally_knows_the_inertia_of_each_centre_where_it_is_asked(rows, centers, cut) -> None:
+    first, second = (
+        tally(as_rows(part.astype(np.float64), "cpu"), centers[None], by_member=True) for part in np.split(rows, [cut])
+    )
+    distances = brute_force(rows, centers)
+    expected = [distances[np.argmin(distances, axis=1) == each, each].sum() for each in range(len(centers))]
+    found = first.merge(second)
+    assert found.inertias.tolist() == [expected]
+    assert found.inertia == (sum(expected),)
+    order = np.arange(len(centers))[::-1]
+    assert found.take(order).inertias.tolist() == [expected[::-1]]
+
+
 def corners(n_rows: int) -> tuple[torch.Tensor, np.ndarray]:
     random = np.random.default_rng(0)
     rows = random.choice([-(2.0**20), 2.0**20], (n_rows, 128)).astype(np.float32)
