@@ -39,8 +39,8 @@ class Fit:
 
     Attributes
     ----------
-    tally : of the centres over the population, R = 1. Those of a cold fit have the largest segment first, ties in
-        lexicographic order; those of a warm one are in the order of the parent's centres
+    tally : of the centres over the population, R = 1, with `member_squares`. Those of a cold fit have the largest
+        segment first, ties in lexicographic order; those of a warm one are in the order of the parent's centres
     stages : what each stage did, with inertias in the clustered space
     warnings : sentences, such as that there are fewer different customers than segments asked for
     warm_start : whether these centres came from the parent's, and no cold fit was more than 0.5 % better

@@ -21,7 +21,7 @@ class LabelPass:
 
     Parameters
     ----------
-    found : of the centres over everyone, R = 1, in the order of `segment_ids`
+    found : of the centres over everyone, R = 1, with `member_squares`; in the order of `segment_ids`
     segment_ids : ascending, so that ties go to the lowest
     device : `auto`, `cpu` or `cuda`
     """

@@ -82,7 +82,7 @@ def number_extremes(specs: Sequence[FeatureSpec], numbers: np.ndarray) -> tuple[
 
 def extremes_of(spec: FeatureSpec, values: np.ndarray) -> tuple[float, float, int]:
     """The same of one feature. Which values are missing is only asked where one of the extremes is."""
-    ends = np.array([values.min(initial=np.inf), values.max(initial=-np.inf)])  # NaN, where there is one
+    ends = np.array([values.min(initial=np.inf), values.max(initial=-np.inf)])  # both NaN, where there is one
     if not missing(spec, ends).any():
         return ends[0], ends[1], 0
     present = values[~missing(spec, values)]
