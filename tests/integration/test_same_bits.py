@@ -26,7 +26,6 @@ from segjob.clustering import (
     sample,
     silhouette,
     stability,
-    summary,
     tournament,
 )
 from segjob.commands.migrate import migrate
@@ -44,8 +43,6 @@ from segjob.postgres.reading.read import read_plain
 from segjob.postgres.reading.snapshot import Snapshot
 from segjob.postgres.writing import write
 from segjob.progress import Progress
-
-pytestmark = pytest.mark.long
 
 Batches = Generator[pa.RecordBatch, None, None]
 
@@ -129,7 +126,6 @@ class Way:
             patch.setattr(labelling, "PIECE_ROWS", self.block)
             patch.setattr(replies, "BUFFER_BYTES", self.block)
             patch.setattr(plan, "BLOCK", self.block)
-            patch.setattr(summary, "BLOCK", self.block)
 
 
 def read_as_the_reference(database: Database, snapshot: Snapshot, wanted: ReadPlan, *_: object) -> Batches:
@@ -246,6 +242,7 @@ def project(database_url: str, connection: psycopg.Connection, monkeypatch: pyte
     return found
 
 
+@pytest.mark.long
 def test_no_way_of_going_about_a_fit_changes_one_bit(project: Project) -> None:
     found = {"usual": project.run(USUAL)} | {name: project.run(way) for name, way in ONE_AT_A_TIME.items()}
     project.connection.execute(SHUFFLE.encode())
@@ -260,6 +257,7 @@ def test_no_way_of_going_about_a_fit_from_published_centres_changes_one_bit(proj
     assert differing(found) == []
 
 
+@pytest.mark.long
 def test_no_way_of_going_about_it_changes_one_bit_of_what_is_tried_and_chosen(project: Project) -> None:
     found = {"usual": project.run(USUAL, "chosen")} | {name: project.run(way, "chosen") for name, way in MIXED.items()}
     assert differing(found) == []
