@@ -11,8 +11,9 @@ from torch import Tensor
 
 from segjob.clustering.features import Rows, grid_matrix, specs_of
 from segjob.clustering.grid import LIMIT
+from segjob.clustering.kernels import center_scores, squared_norms
 from segjob.clustering.model_features import in_order
-from segjob.clustering.nearest import as_rows, center_scores, resolve_device, row_blocks, squared_norms
+from segjob.clustering.nearest import as_rows, resolve_device, row_blocks
 from segjob.clustering.plan import BLOCK, FeaturePlan
 from segjob.records.model import Model, ModelColumn
 from segjob.records.population import Chunk

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial, reduce
+from functools import cache, partial, reduce
 from typing import TypeVar
 
 import numpy as np
@@ -30,8 +30,13 @@ def at_once(compute: Callable[[P], T], parts: Sequence[P]) -> list[T]:
     with one_thread_each():
         if threads < 2:
             return [compute(part) for part in parts]
-        with Pool(threads, "segjob-start") as pool:
-            return list(pool.map(compute, parts))
+        return list(team(threads).map(compute, parts))
+
+
+@cache
+def team(threads: int) -> Pool:
+    """Threads that stay: a fit asks for them a hundred times, and a new one begins without memory of its own."""
+    return Pool(threads, "segjob-start")
 
 
 def row_parts(rows: Tensor) -> Sequence[Tensor]:

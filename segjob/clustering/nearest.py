@@ -16,10 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-BLOCK_ELEMENTS = 2**17  # of the largest temporary, 1 MB, which a core's own cache still likes
+from segjob.clustering.kernels import HALF, block_rows, center_scores, memberships, squared_norms, tally_blocks
+
 FARTHER = 2.0**60  # than any squared distance
-LARGEST_BLOCK = 2**16  # rows
-HALF = 2**26
 
 
 def resolve_device(asked: str) -> tuple[str, str | None]:
@@ -61,8 +60,7 @@ def as_rows(matrix: np.ndarray | Tensor, device: str) -> Tensor:
 
 def row_blocks(rows: Tensor, width: int) -> Iterator[Tensor]:
     """Float64 blocks (b, d) of the rows, so many that b * width elements stay in bounds; no rows make none."""
-    size = min(max(BLOCK_ELEMENTS // width, 1), LARGEST_BLOCK)
-    for block in torch.split(rows, size) if len(rows) else ():
+    for block in torch.split(rows, block_rows(width)) if len(rows) else ():
         yield block.to(torch.float64)
 
 
@@ -137,18 +135,8 @@ def tally(rows: Tensor, centers: np.ndarray, squares: int | None = None, *, by_m
     """
     n_sets, n_clusters, n_columns = centers.shape
     stacked = torch.from_numpy(centers.reshape(-1, n_columns)).to(rows.device, torch.float64)  # (R * k, d)
-    counts = torch.zeros(n_sets, n_clusters, dtype=torch.float64, device=rows.device)
-    sums = torch.zeros(len(stacked), n_columns, dtype=torch.float64, device=rows.device)
-    halves = torch.zeros(2, len(stacked), dtype=torch.float64, device=rows.device)
-    tied = False
-    for block in row_blocks(rows, len(stacked)):
-        scores = center_scores(block, stacked).view(n_sets, n_clusters, -1)
-        _, members, members_counted, block_tied = memberships(scores)
-        tied |= block_tied
-        counts += members_counted
-        sums += members.view(len(stacked), -1) @ block
-        if by_member:
-            halves += torch.stack(in_halves(squared_norms(block))) @ members.view(len(stacked), -1).T
+    at_once = block_rows(2 * n_columns + len(stacked))
+    counts, sums, halves, tied = tally_blocks(rows, stacked, n_sets, at_once, by_member)
     member_squares = from_halves(whole(halves)).reshape(n_sets, n_clusters) if by_member else None
     if squares is None:
         squares = sum_of_squares(rows) if member_squares is None else int(member_squares[0].sum())
@@ -165,43 +153,10 @@ def whole(values: Tensor) -> np.ndarray:
     return np.asarray(values.to(torch.int64).cpu().numpy())
 
 
-def squared_norms(rows: Tensor) -> Tensor:
-    """Of rows (n, d), (n,); as a product, which is twice as fast as a sum along short rows."""
-    return (rows * rows) @ rows.new_ones(rows.shape[1])
-
-
-def in_halves(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Whole numbers of up to 62 bits as multiples of 2**26 and what is left, whose sums float64 holds exactly."""
-    high = (values * (1.0 / HALF)).floor_()
-    return high, torch.sub(values, high, alpha=HALF)
-
-
 def from_halves(sums: np.ndarray) -> np.ndarray:
     """What the sums of both halves (2, ...) are together, (...) Python integers."""
     high, low = sums.astype(object)
     return np.asarray(high * HALF + low)
-
-
-def center_scores(rows: Tensor, centers: Tensor) -> Tensor:
-    """Squared distances less the row's own square, (k, n): what decides which centre is nearest."""
-    return torch.addmm(squared_norms(centers)[:, None], centers, rows.T, alpha=-2)
-
-
-def memberships(scores: Tensor) -> tuple[Tensor, Tensor, Tensor, bool]:
-    """The lowest scores (R, n), a 1 where they are (R, k, n), the counts (R, k), and whether there were equals.
-
-    Of equals the first one counts.
-    """
-    lowest = scores.amin(dim=1)
-    members = torch.eq(scores, lowest[:, None], out=torch.empty_like(scores))
-    counts = members.sum(2)
-    if int(counts.sum()) == lowest.numel():
-        return lowest, members, counts, False
-    free = 1.0 - members[:, 0]
-    for index in range(1, members.shape[1]):
-        members[:, index] *= free
-        free -= members[:, index]
-    return lowest, members, members.sum(2), True
 
 
 @dataclass(frozen=True)
@@ -261,8 +216,9 @@ class Near:
         """The nearest and the second nearest centre of each row, each with the squared distance."""
         if len(self.members) == 1:
             return self.index, self.squared, torch.full_like(self.squared, -1), torch.zeros_like(self.squared)
-        second, members, *_ = memberships(self.others[None])
-        return self.index, self.squared, positions_of(members[0]), second[0]
+        members = torch.empty_like(self.others)
+        second, *_ = memberships(self.others[None], members[None])
+        return self.index, self.squared, positions_of(members), second[0]
 
     def of_own(self, values: Tensor) -> Tensor:
         """What (k, n) holds for the nearest centre of each row, (n,)."""
@@ -276,9 +232,10 @@ class Near:
 def near(rows: Tensor, centers: Tensor) -> Near:
     """Give every row of a block to the nearest of the centres (k, d); ties go to the lowest."""
     scores, norms = center_scores(rows, centers), squared_norms(rows)
-    lowest, members, *_ = memberships(scores[None])
-    others = scores.add_(norms).add_(members[0], alpha=FARTHER)
-    return Near(rows, members[0], lowest[0] + norms, others)
+    members = torch.empty_like(scores)
+    lowest, *_ = memberships(scores[None], members[None])
+    others = scores.add_(norms).add_(members, alpha=FARTHER)
+    return Near(rows, members, lowest[0] + norms, others)
 
 
 def positions_of(members: Tensor) -> Tensor:

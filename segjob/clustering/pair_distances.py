@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segjob.clustering.nearest import squared_norms
+from segjob.clustering.kernels import squared_norms
 
 TILE_COLUMNS = 512
 STEPS_BITS = 24  # distances are rounded to 2**-24 of a grid unit

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segjob.clustering.nearest import squared_norms
+from segjob.clustering.kernels import squared_norms
 from segjob.clustering.silhouette import EXACT_ROWS
 from segjob.clustering.silhouette_interval import METHOD
 from segjob.records.version import Score

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from segjob.clustering.grid import LIMIT
-from segjob.clustering.nearest import FARTHER, Near, Tally, from_halves, in_halves
+from segjob.clustering.kernels import in_halves
+from segjob.clustering.nearest import FARTHER, Near, Tally, from_halves
 from segjob.records.version import Score
 
 METHOD = "squared euclidean"

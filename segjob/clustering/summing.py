@@ -14,7 +14,8 @@ from torch import Tensor
 
 from segjob.clustering.features import Rows, group_codes, number_columns, onehot_groups
 from segjob.clustering.grid import DISTANCE_STEPS
-from segjob.clustering.nearest import Near, from_halves, in_halves
+from segjob.clustering.kernels import in_halves
+from segjob.clustering.nearest import Near, from_halves
 from segjob.clustering.summary import SegmentSummary, number_exponent
 from segjob.records.model import ModelColumn
 

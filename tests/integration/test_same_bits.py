@@ -17,8 +17,8 @@ import torch
 
 from segjob.clustering import (
     candidates,
+    kernels,
     kmeans,
-    nearest,
     null_reference,
     paired_silhouettes,
     plan,
@@ -122,7 +122,7 @@ class Way:
         if not self.in_memory:
             patch.setattr(task, "SPOOL_PART", 2**40)
         if self.block:
-            patch.setattr(nearest, "BLOCK_ELEMENTS", 16 * self.block)
+            patch.setattr(kernels, "BLOCK_ELEMENTS", 16 * self.block)
             patch.setattr(labelling, "PIECE_ROWS", self.block)
             patch.setattr(replies, "BUFFER_BYTES", self.block)
             patch.setattr(plan, "BLOCK", self.block)

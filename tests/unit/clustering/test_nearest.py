@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from segjob.clustering import nearest
+from segjob.clustering import kernels
 from segjob.clustering.nearest import as_rows, assign, resolve_device, tally
 
 coordinates = st.integers(-(2**20), 2**20)
@@ -85,7 +85,7 @@ def test_128_columns_at_the_limit_of_the_grid_are_summed_without_error() -> None
 def test_the_size_of_the_blocks_does_not_change_one_bit(elements: int, monkeypatch: pytest.MonkeyPatch) -> None:
     rows, centers = corners(300)
     expected = tally(rows, centers)
-    monkeypatch.setattr(nearest, "BLOCK_ELEMENTS", elements)
+    monkeypatch.setattr(kernels, "BLOCK_ELEMENTS", elements)
     found = tally(rows, centers)
     assert found.inertia == expected.inertia
     np.testing.assert_array_equal(found.sums, expected.sums)

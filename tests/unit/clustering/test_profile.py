@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score, calinski_harabasz_score, davies_bouldin_score
 
 from segjob.clustering.agreement import adjusted_rand_index
-from segjob.clustering.nearest import from_halves, in_halves, whole
+from segjob.clustering.kernels import in_halves
+from segjob.clustering.nearest import from_halves, whole
 from segjob.clustering.profile import centroids, column_means, sample_rows, segment_medians
 from segjob.clustering.scores import calinski_harabasz, davies_bouldin, spreads_about_centers
 from segjob.clustering.summary import number_exponent

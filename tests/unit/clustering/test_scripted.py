@@ -1,0 +1,65 @@
+"""What torch runs by itself gives the bits that Python gives."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from segjob.clustering import kernels
+from segjob.clustering.scripted import scripted
+from segjob.preload import TRIED
+
+tried = pytest.mark.skipif(torch.__version__ not in TRIED, reason="other builds of torch may have no TorchScript")
+
+
+def double(values: torch.Tensor) -> torch.Tensor:
+    return values * 2.0
+
+
+def compiled(function) -> bool:
+    """Whether what is called is another function than the one that was written."""
+    return inspect.unwrap(function) is not function
+
+
+def same(one, other) -> bool:
+    return all(
+        torch.equal(mine, theirs) if isinstance(mine, torch.Tensor) else mine == theirs
+        for mine, theirs in zip(one, other, strict=True)
+    )
+
+
+@tried
+def test_the_kernels_are_compiled_and_nothing_is_warned_of() -> None:
+    assert all(compiled(kernel) for kernel in (kernels.tally_blocks,))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert compiled(scripted(double))
+
+
+@pytest.mark.parametrize("coordinates", [3, 2**20])
+@pytest.mark.parametrize("at_once", [1, 7, 1_000])
+def test_a_tally_of_blocks_is_the_same_compiled_or_not(coordinates: int, at_once: int) -> None:
+    draw = np.random.default_rng(coordinates)
+    rows = torch.from_numpy(draw.integers(-coordinates, coordinates, (300, 4)).astype(np.float32))
+    centers = torch.from_numpy(draw.integers(-coordinates, coordinates, (2 * 5, 4)).astype(np.float64))
+    for by_member in (False, True):
+        asked = rows, centers, 2, at_once, by_member
+        assert same(kernels.tally_blocks(*asked), inspect.unwrap(kernels.tally_blocks)(*asked))
+
+
+def test_where_torch_compiles_no_more_the_function_itself_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.jit, "script")
+    assert scripted(double) is double
+    assert torch.equal(double(torch.ones(2)), torch.full((2,), 2.0))
+
+
+def test_what_can_not_be_compiled_runs_as_it_is() -> None:
+    def of_its_size(values: torch.Tensor) -> int:
+        return sys.getsizeof(values)
+
+    assert scripted(of_its_size) is of_its_size
