@@ -6,6 +6,7 @@ operation on contiguous values, in the same order as in SQL.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
@@ -56,8 +57,13 @@ def missing(spec: Transformed, values: np.ndarray) -> np.ndarray:
     """Which values count as missing: NaN, the infinities, and under log1p what is at most -1. Boolean, (n,)."""
     absent: np.ndarray = ~np.isfinite(values)
     if spec.transform == "log1p":
-        absent |= values <= -1.0
+        absent |= values <= least(spec)
     return absent
+
+
+def least(spec: Transformed) -> float:
+    """A value that is no larger counts as missing."""
+    return -1.0 if spec.transform == "log1p" else -math.inf
 
 
 def numeric_specs(specs: Sequence[FeatureSpec]) -> list[FeatureSpec]:

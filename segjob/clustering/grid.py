@@ -7,12 +7,8 @@ most 2**20, so squared distances over 128 columns stay under 2**53 and float64 h
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 LIMIT = 2**20
 """The largest coordinate: `score`, `predict` and SQL clamp there; the fit chooses a unit that keeps all within."""
@@ -21,7 +17,6 @@ DISTANCE_STEPS = 2.0**24
 """Distances are rounded to this many steps a grid unit before they are summed."""
 
 SMALLEST_EXPONENT = -400  # below, the square of the unit would underflow
-HALF = 2**32
 
 
 def unit_of(exponent: int) -> float:
@@ -42,11 +37,6 @@ def to_grid(scaled: np.ndarray, origin: float, unit: float) -> np.ndarray:
     steps = scaled - origin
     steps *= 1.0 / unit  # a power of two: the same as the quotient
     return np.rint(steps, out=steps)
-
-
-def exact_sum(values: np.ndarray | Tensor) -> int:
-    """Sum int64 values of any size, in numpy or torch, without overflow: the halves are summed apart."""
-    return int((values >> 32).sum()) * HALF + int((values & (HALF - 1)).sum())
 
 
 def distance_steps(squared: np.ndarray) -> np.ndarray:

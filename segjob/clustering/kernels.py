@@ -8,9 +8,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from segjob.clustering.moments import WORD
 from segjob.clustering.scripted import scripted
 
 HALF = 2**26
+LOW_WORD = 2**WORD - 1
+LOW_HALF = 2**32 - 1
 BLOCK_ELEMENTS = 2**17  # that are held of a block of rows: 1 MB, which a core's own cache still likes
 LARGEST_BLOCK = 2**16  # rows
 
@@ -92,3 +95,39 @@ def tally_blocks(
         if by_member:
             halves.addmm_(torch.stack(in_halves(squared_norms(block))), members.T)
     return counts, sums, halves, tied
+
+
+def exact_sums(values: Tensor, low_half: int = LOW_HALF) -> Tensor:
+    """Sums of int64 of any size along rows (m, n): (2, m), those of the upper and of the lower 32 bits."""
+    return torch.stack([(values >> 32).sum(1), (values & low_half).sum(1)])
+
+
+@scripted
+def moment_sums(
+    values: Tensor, factors: Tensor, least: Tensor | None, at_once: int, word: int = WORD, low_word: int = LOW_WORD
+) -> Tensor:
+    """Sums of numbers and of their squares, as whole numbers of up to 62 bits in words of 31.
+
+    Parameters
+    ----------
+    values : (m, n) float64, m columns
+    factors : (m, 1) that make a column's values whole numbers, after rounding
+    least : (m, 1), where values may be missing: what is no number, infinite or at most so large is left out
+    at_once : of how many rows
+
+    Returns
+    -------
+    (9, m) int64: how many were left out; the sums of the upper words and of the lower; and, each as `exact_sums`, those
+    of the upper word's square, of both words' product, of the lower word's square
+    """
+    found = torch.zeros(9, len(values), dtype=torch.int64)
+    for part in torch.split(values, at_once, dim=1):
+        if least is not None:
+            present = (part > least) & (part < float("inf"))
+            found[0] += part.shape[1] - present.sum(1)
+            part = torch.where(present, part, 0.0)
+        steps = (part * factors).round_().to(torch.int64)
+        high, low = steps >> word, steps & low_word
+        words = torch.stack([high.sum(1), low.sum(1)])
+        found[1:] += torch.cat([words, exact_sums(high * high), exact_sums(high * low), exact_sums(low * low)])
+    return found

@@ -9,12 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
-from segjob.clustering.grid import exact_sum
-
 WORD = 31
-LOW_WORD = 2**WORD - 1
+HALF_BITS = 32
 FINEST_EXPONENT = -960  # a finer step could not be turned into a float64 factor
 
 
@@ -22,11 +18,6 @@ def exponent_for(low: float, high: float) -> int:
     """The exponent e with which every value of [low, high] is at most 2**62 steps of 2**e."""
     reach = max(abs(low), abs(high))
     return max(math.frexp(reach)[1] - 2 * WORD, FINEST_EXPONENT) if math.isfinite(reach) else 0
-
-
-def fixed_point(values: np.ndarray, exponent: int) -> np.ndarray:
-    """Round to whole steps of 2**exponent, float64 of at most 62 bits."""
-    return np.asarray(np.rint(values * 2.0**-exponent))
 
 
 @dataclass(frozen=True)
@@ -37,6 +28,12 @@ class Moments:
     n: int = 0
     total: int = 0
     squares: int = 0
+
+    @classmethod
+    def from_words(cls, exponent: int, n: int, high: int, low: int, *squares: int) -> Moments:
+        """From the sums of both words of the values, and of the words' products, each in upper and lower half."""
+        upper, both, lower = ((squares[place] << HALF_BITS) + squares[place + 1] for place in (0, 2, 4))
+        return cls(exponent, n, (high << WORD) + low, (upper << 2 * WORD) + (both << WORD + 1) + lower)
 
     def merge(self, other: Moments) -> Moments:
         return Moments(self.exponent, self.n + other.n, self.total + other.total, self.squares + other.squares)
@@ -57,11 +54,3 @@ class Moments:
             return None
         variance = (self.n * self.squares - self.total**2) / self.n**2
         return math.ldexp(math.sqrt(variance), self.exponent)
-
-
-def moments_of(values: np.ndarray, exponent: int) -> Moments:
-    """The moments of values that hold no NaN and lie within the reach that `exponent` was chosen for."""
-    steps = fixed_point(values, exponent).astype(np.int64)
-    high, low = steps >> WORD, steps & LOW_WORD
-    squares = (exact_sum(high * high) << 2 * WORD) + (exact_sum(high * low) << (WORD + 1)) + exact_sum(low * low)
-    return Moments(exponent, len(values), exact_sum(steps), squares)

@@ -123,7 +123,8 @@ def drafted_columns(
     """The columns of all features in the order of the configuration, none of them placed yet."""
     candidates = [candidates_of(counts) for counts in survey.categories]
     exponents = [exponent_for(*ends) for ends in zip(survey.minimum, survey.maximum, strict=True)]
-    source = population.reduce(partial(source_pass, tuple(specs), exponents, candidates))
+    complete = not survey.n_missing.any()
+    source = population.reduce(partial(source_pass, tuple(specs), exponents, candidates, complete))
     family_of = {spec.column: family for spec, family in zip(specs, families, strict=True)}
     drafts = {
         spec.column: onehot_drafts(spec, family_of[spec.column], names, counts, found.n_missing)

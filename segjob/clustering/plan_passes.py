@@ -6,14 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from segjob.clustering.categories import count_exactly
 from segjob.clustering.columns import is_clipped
-from segjob.clustering.features import missing, numeric_specs, transform
-from segjob.clustering.moments import Moments, moments_of
+from segjob.clustering.features import least, numeric_specs, transform
+from segjob.clustering.kernels import block_rows, moment_sums
+from segjob.clustering.moments import Moments
+from segjob.clustering.nearest import as_rows
 from segjob.records.model import ModelColumn
 from segjob.records.population import Chunk
 from segjob.records.source import FeatureSpec
+
+HELD = 3  # elements a value, while moments are summed up
 
 
 @dataclass(frozen=True)
@@ -41,13 +47,14 @@ class TransformedPass:
 
 
 def source_pass(
-    specs: Sequence[FeatureSpec], exponents: Sequence[int], candidates: Sequence[list[str]], chunk: Chunk
+    specs: Sequence[FeatureSpec],
+    exponents: Sequence[int],
+    candidates: Sequence[list[str]],
+    complete: bool,
+    chunk: Chunk,
 ) -> SourcePass:
-    moments = []
-    for spec, exponent, strided in zip(numeric_specs(specs), exponents, chunk.numbers.T, strict=True):
-        values = np.ascontiguousarray(strided)
-        absent = missing(spec, values)
-        moments.append(moments_of(values[~absent] if absent.any() else values, exponent))
+    """The first pass over one chunk; `complete` says that no customer lacks a number."""
+    moments = moments_of(chunk.numbers, exponents, None if complete else [*map(least, numeric_specs(specs))])
     counts = (count_exactly(*column) for column in zip(chunk.categories, candidates, strict=True))
     return SourcePass(tuple(moments), tuple(counts))
 
@@ -55,9 +62,30 @@ def source_pass(
 def transformed_pass(
     columns: Sequence[tuple[int, ModelColumn]], exponents: Sequence[int], chunk: Chunk
 ) -> TransformedPass:
-    moments, n_clipped = [], []
-    for (index, column), exponent in zip(columns, exponents, strict=True):
-        values = np.ascontiguousarray(chunk.numbers[:, index])
-        moments.append(moments_of(transform(column, values), exponent))
-        n_clipped.append(int(np.count_nonzero(is_clipped(column, values))))
+    values = [(column, np.ascontiguousarray(chunk.numbers[:, index])) for index, column in columns]
+    moments = moments_of(np.stack([transform(*one) for one in values]).T, exponents)
+    n_clipped = [int(np.count_nonzero(is_clipped(*one))) for one in values]
     return TransformedPass(tuple(moments), np.array(n_clipped, np.int64))
+
+
+def moments_of(numbers: np.ndarray, exponents: Sequence[int], bounds: Sequence[float] | None = None) -> list[Moments]:
+    """The moments of columns whose values lie within the reach that their exponents were chosen for.
+
+    Parameters
+    ----------
+    numbers : (n, m) float64
+    exponents : (m,)
+    bounds : (m,) what is no number, infinite or at most so large is missing; without it nothing is
+    """
+    factors = as_column([2.0**-exponent for exponent in exponents])
+    least = None if bounds is None else as_column(bounds)
+    values = as_rows(np.ascontiguousarray(numbers.T), "cpu")
+    found = moment_sums(values, factors, least, block_rows(HELD * max(len(values), 1)))
+    return [
+        Moments.from_words(exponent, len(numbers) - n_missing, *words)
+        for exponent, (n_missing, *words) in zip(exponents, found.T.tolist(), strict=True)
+    ]
+
+
+def as_column(values: Sequence[float]) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)[:, None]

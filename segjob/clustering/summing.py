@@ -12,7 +12,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from segjob.clustering.features import Rows, group_codes, number_columns, onehot_groups
+from segjob.clustering.features import Rows, group_codes, least, number_columns, onehot_groups
 from segjob.clustering.grid import DISTANCE_STEPS
 from segjob.clustering.kernels import in_halves
 from segjob.clustering.nearest import Near, from_halves
@@ -47,8 +47,9 @@ class NumberSums:
     def __init__(self, columns: Sequence[ModelColumn], device: str) -> None:
         numbers = number_columns(columns)
         a_unit = [2.0 ** -number_exponent(column) for column in numbers]
-        beyond = [-1.0 if column.transform == "log1p" else -np.inf for column in numbers]
-        self._steps, self._least = torch.tensor([a_unit, beyond], dtype=torch.float64, device=device)[..., None]
+        self._steps, self._least = torch.tensor([a_unit, [*map(least, numbers)]], dtype=torch.float64, device=device)[
+            ..., None
+        ]
 
     def __call__(self, numbers: Tensor, members: Tensor) -> Tensor:
         """The sums over a block of at most 2**16 customers.

@@ -38,7 +38,8 @@ def prepare(task: Task, customers: Customers) -> Prepared:
     """Find the constants of every feature, and put everyone on the grid, chunk by chunk as they were read."""
     use_threads(threads())
     specs, families = task.segmentation.feature_specs(), [column.family for column in task.plan.features]
-    plan = plan_features(specs, families, customers.survey, customers.labelled)
+    with one_thread_each():
+        plan = plan_features(specs, families, customers.survey, customers.labelled)
     folder = task.settings.resources.spool_folder
     schema = matrix_schema(len(plan.clustered))
     spool = task.spools.enter_context(Spool(schema, task.budget, folder, customers.chunk_rows))

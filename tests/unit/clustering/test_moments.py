@@ -12,7 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segjob.clustering.moments import Moments, exponent_for, moments_of
+from segjob.clustering import plan_passes
+from segjob.clustering.moments import Moments, exponent_for
+
+
+def moments_of(values: np.ndarray, exponent: int) -> Moments:
+    """Of one column."""
+    (found,) = plan_passes.moments_of(values[:, None], [exponent])
+    return found
+
 
 numbers = st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=80)
 

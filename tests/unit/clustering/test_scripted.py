@@ -35,7 +35,7 @@ def same(one, other) -> bool:
 
 @tried
 def test_the_kernels_are_compiled_and_nothing_is_warned_of() -> None:
-    assert all(compiled(kernel) for kernel in (kernels.tally_blocks,))
+    assert all(compiled(kernel) for kernel in (kernels.tally_blocks, kernels.moment_sums))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert compiled(scripted(double))
@@ -50,6 +50,19 @@ def test_a_tally_of_blocks_is_the_same_compiled_or_not(coordinates: int, at_once
     for by_member in (False, True):
         asked = rows, centers, 2, at_once, by_member
         assert same(kernels.tally_blocks(*asked), inspect.unwrap(kernels.tally_blocks)(*asked))
+
+
+@pytest.mark.parametrize("least", [None, -1.0])
+@pytest.mark.parametrize("at_once", [1, 7, 1_000])
+def test_sums_of_numbers_are_the_same_compiled_or_not(least: float | None, at_once: int) -> None:
+    values = torch.from_numpy(np.random.default_rng(1).normal(size=(3, 300)))
+    if least is not None:
+        values[0, :5] = torch.tensor([np.nan, np.inf, -np.inf, -1.0, -2.0])
+    bounds = None if least is None else torch.full((3, 1), least, dtype=torch.float64)
+    asked = values, torch.full((3, 1), 2.0**58, dtype=torch.float64), bounds, at_once
+    found = kernels.moment_sums(*asked)
+    assert torch.equal(found, inspect.unwrap(kernels.moment_sums)(*asked))
+    assert found[0, 0] == (0 if least is None else int((~(values[0] > least) | values[0].isinf()).sum()))
 
 
 def test_where_torch_compiles_no_more_the_function_itself_does_it(monkeypatch: pytest.MonkeyPatch) -> None:

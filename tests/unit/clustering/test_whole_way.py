@@ -198,7 +198,7 @@ def test_a_single_customer_is_a_segment() -> None:
     assert found.labels.distance.tolist() == [0.0]
 
 
-READ_BEFORE_TORCH = "agreement categories columns features grid moments plan profile sample scores summary survey"
+READ_BEFORE_TORCH = "agreement categories columns features grid moments profile sample scores summary survey"
 
 
 def test_what_reading_needs_does_not_import_torch_or_pandas() -> None:
