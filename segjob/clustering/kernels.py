@@ -97,6 +97,18 @@ def tally_blocks(
     return counts, sums, halves, tied
 
 
+@scripted
+def nearest_positions(rows: Tensor, centers: Tensor, at_once: int) -> Tensor:
+    """The position of the nearest of the centres (k, d) float64 for each row (n, d), (n,) int64."""
+    numbers = torch.arange(len(centers), dtype=torch.float64, device=rows.device)
+    positions = torch.empty(len(rows), dtype=torch.int64, device=rows.device)
+    for begin in range(0, len(rows), at_once):
+        members = center_scores(rows[begin : begin + at_once].to(torch.float64), centers)[None]
+        memberships(members, members)
+        positions[begin : begin + at_once] = numbers @ members[0]
+    return positions
+
+
 def exact_sums(values: Tensor, low_half: int = LOW_HALF) -> Tensor:
     """Sums of int64 of any size along rows (m, n): (2, m), those of the upper and of the lower 32 bits."""
     return torch.stack([(values >> 32).sum(1), (values & low_half).sum(1)])

@@ -14,6 +14,8 @@ from segjob.clustering import kernels
 from segjob.clustering.scripted import scripted
 from segjob.preload import TRIED
 
+KERNELS = (kernels.tally_blocks, kernels.nearest_positions, kernels.moment_sums)
+
 tried = pytest.mark.skipif(torch.__version__ not in TRIED, reason="other builds of torch may have no TorchScript")
 
 
@@ -35,7 +37,7 @@ def same(one, other) -> bool:
 
 @tried
 def test_the_kernels_are_compiled_and_nothing_is_warned_of() -> None:
-    assert all(compiled(kernel) for kernel in (kernels.tally_blocks, kernels.moment_sums))
+    assert all(compiled(kernel) for kernel in KERNELS)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert compiled(scripted(double))
@@ -43,13 +45,15 @@ def test_the_kernels_are_compiled_and_nothing_is_warned_of() -> None:
 
 @pytest.mark.parametrize("coordinates", [3, 2**20])
 @pytest.mark.parametrize("at_once", [1, 7, 1_000])
-def test_a_tally_of_blocks_is_the_same_compiled_or_not(coordinates: int, at_once: int) -> None:
+def test_who_is_nearest_is_the_same_compiled_or_not(coordinates: int, at_once: int) -> None:
     draw = np.random.default_rng(coordinates)
     rows = torch.from_numpy(draw.integers(-coordinates, coordinates, (300, 4)).astype(np.float32))
     centers = torch.from_numpy(draw.integers(-coordinates, coordinates, (2 * 5, 4)).astype(np.float64))
     for by_member in (False, True):
         asked = rows, centers, 2, at_once, by_member
         assert same(kernels.tally_blocks(*asked), inspect.unwrap(kernels.tally_blocks)(*asked))
+    found = kernels.nearest_positions(rows, centers, at_once)
+    assert torch.equal(found, inspect.unwrap(kernels.nearest_positions)(rows, centers, at_once))
 
 
 @pytest.mark.parametrize("least", [None, -1.0])
