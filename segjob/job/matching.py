@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,6 +27,7 @@ from segjob.postgres.writing.write import Part
 from segjob.records.population import Chunk
 
 CARRIED = "carried"
+ASKED_EVERY = 16  # batches of labels
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,9 @@ def match_segments(
     carried = Carried(np.array(parent.model.segment_ids, np.int32), positions)
     matches = align(table.shared, parent.model.segment_ids, found.counts, next_id)
     if any(match.origin in ("split", "merged") for match in matches):
-        before = published_positions(task, prepared, parent)
-        matches = without_newcomers(matches, before >= 0, nearest(found.centers, prepared.sample, task.device))
+        new = nearest(found.centers, prepared.sample, task.device)
+        before = published_positions(task, prepared, parent, lambda known: no_newcomers(matches, known, new))
+        matches = without_newcomers(matches, before >= 0, new)
     return Matched(matches, carried, parent)
 
 
@@ -154,27 +157,54 @@ def without_newcomers(matches: tuple[Match, ...], known: np.ndarray, new: np.nda
     known : (s,) which customers of the sample have a label in the published version; without any nobody can tell
     new : (s,) their new segments, by position
     """
-    n_known, n_members = (np.bincount(some.astype(np.int64), minlength=len(matches)) for some in (new[known], new))
+    mostly_new = mostly_unknown(known, new, len(matches))
     return tuple(
         replace(match, origin="new", from_segment_ids=())
-        if match.origin != "kept" and known.any() and 2 * n_known[position] < n_members[position]
+        if match.origin != "kept" and known.any() and mostly_new[position]
         else match
         for position, match in enumerate(matches)
     )
 
 
-def published_positions(task: Task, prepared: Prepared, parent: Parent) -> np.ndarray:
+def no_newcomers(matches: tuple[Match, ...], known: np.ndarray, new: np.ndarray) -> bool:
+    """Whether so many are known already that `without_newcomers` would change nothing, whoever else is."""
+    mostly_new = mostly_unknown(known, new, len(matches))
+    return all(match.origin == "kept" or not mostly_new[position] for position, match in enumerate(matches))
+
+
+def mostly_unknown(known: np.ndarray, new: np.ndarray, n_segments: int) -> np.ndarray:
+    """Of which segments (k,) most of the sample's customers are not known."""
+    n_known, n_members = (np.bincount(some.astype(np.int64), minlength=n_segments) for some in (new[known], new))
+    return np.asarray(2 * n_known < n_members)
+
+
+def published_positions(
+    task: Task, prepared: Prepared, parent: Parent, enough: Callable[[np.ndarray], bool] | None = None
+) -> np.ndarray:
     """The published segment of every customer of the sample, as `labels_of` gives it."""
     part = Part(task.names, parent.version_id, task.plan.keys)
     labels = read_segment_ids(task.database, part, task.plan.schema)
-    return labels_of(prepared.rows.hashes, parent, labels)
+    with closing(labels):
+        return labels_of(prepared.rows.hashes, parent, labels, enough)
 
 
-def labels_of(hashes: np.ndarray, parent: Parent, labels: Iterable[tuple[pa.RecordBatch, np.ndarray]]) -> np.ndarray:
-    """For each of the hashes, ascending, the position of the parent's segment (n,) int64; -1 for who has none."""
+def labels_of(
+    hashes: np.ndarray,
+    parent: Parent,
+    labels: Iterable[tuple[pa.RecordBatch, np.ndarray]],
+    enough: Callable[[np.ndarray], bool] | None = None,
+) -> np.ndarray:
+    """For each of the hashes, ascending, the position of the parent's segment (n,) int64; -1 for who has none.
+
+    Parameters
+    ----------
+    enough : asked now and then whether those who are known, (n,) bool, suffice; then no more labels are read
+    """
     ids = np.array(parent.model.segment_ids)
     before = np.full(len(hashes), -1)
-    for keys, segment_ids in labels:
+    for place, (keys, segment_ids) in enumerate(labels):
+        if enough and place % ASKED_EVERY == 0 and enough(before >= 0):
+            break
         theirs = key_hashes(keys)
         near = np.flatnonzero(theirs <= hashes[-1])  # the sample is the smallest hashes: most lie beyond it
         places = np.searchsorted(hashes, theirs[near])

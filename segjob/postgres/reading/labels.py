@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -17,8 +18,10 @@ from segjob.postgres.reading.rows import RowDecoder
 from segjob.postgres.reading.streams import read_streams
 from segjob.postgres.writing.write import Part
 
+Labelled: TypeAlias = Generator[tuple[pa.RecordBatch, np.ndarray], None, None]
 
-def read_segment_ids(database: Database, part: Part, source: pa.Schema) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:
+
+def read_segment_ids(database: Database, part: Part, source: pa.Schema) -> Labelled:
     """The labelled customers of a version in no particular order: keys, and segment ids (n,); none without its table.
 
     Parameters
