@@ -11,6 +11,7 @@ from torch import Tensor
 
 from segjob.clustering.chance import chance
 from segjob.clustering.cores import tally_at_once
+from segjob.clustering.kernels import tally_blocks
 from segjob.clustering.minibatch import MiniBatchKMeans
 from segjob.clustering.nearest import Tally, as_rows, resolve_device
 from segjob.clustering.passes import (
@@ -20,6 +21,7 @@ from segjob.clustering.passes import (
     tally_all,
     warm_passes,
 )
+from segjob.clustering.scripted import SLOWER, is_compiled
 from segjob.clustering.tournament import START_ROWS, Start, find_start
 from segjob.errors import DataError
 from segjob.records.population import Population
@@ -113,7 +115,9 @@ def fit(
         warm = None
     cold = cold_fit(rows, population, n_clusters, seed, unit, resolved, warm)
     chosen = choose(warm, cold)
-    return chosen.fit((*([fallback] if fallback else []), *warnings_of(chosen.settled, n_clusters)))
+    slower = None if is_compiled(tally_blocks) else SLOWER
+    told = [sentence for sentence in (fallback, slower) if sentence]
+    return chosen.fit((*told, *warnings_of(chosen.settled, n_clusters)))
 
 
 @dataclass(frozen=True)

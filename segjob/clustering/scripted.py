@@ -8,6 +8,7 @@ such a function runs as what it is, Python, and returns the same bits.
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable
 from functools import wraps
@@ -19,6 +20,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 GONE = (AttributeError, KeyError, OSError, RuntimeError, TypeError)
 """What says that a function can not be compiled: no `torch.jit`, no source, or an error of the compiler."""
+
+SLOWER = "this build of torch does not compile our kernels, so that a fit may take twice as long; it finds the same"
 
 
 def scripted(function: Callable[P, T]) -> Callable[P, T]:
@@ -38,6 +41,11 @@ def scripted(function: Callable[P, T]) -> Callable[P, T]:
         return found
 
     return run
+
+
+def is_compiled(function: Callable[..., Any]) -> bool:
+    """Whether torch runs what `scripted` gave; a fit says `SLOWER` where it does not."""
+    return inspect.unwrap(function) is not function
 
 
 def compile_quietly(function: Callable[..., Any]) -> Callable[..., Any]:

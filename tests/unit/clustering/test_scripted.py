@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from segjob.clustering import kernels
-from segjob.clustering.scripted import scripted
+from segjob.clustering import kernels, kmeans, nearest
+from segjob.clustering.kmeans import Fit, fit
+from segjob.clustering.scripted import SLOWER, is_compiled, scripted
 from segjob.preload import TRIED
+from tests.unit.clustering.conftest import ListPopulation
 
 KERNELS = (kernels.tally_blocks, kernels.nearest_positions, kernels.moment_sums)
 
@@ -21,11 +23,6 @@ tried = pytest.mark.skipif(torch.__version__ not in TRIED, reason="other builds 
 
 def double(values: torch.Tensor) -> torch.Tensor:
     return values * 2.0
-
-
-def compiled(function) -> bool:
-    """Whether what is called is another function than the one that was written."""
-    return inspect.unwrap(function) is not function
 
 
 def same(one, other) -> bool:
@@ -37,10 +34,10 @@ def same(one, other) -> bool:
 
 @tried
 def test_the_kernels_are_compiled_and_nothing_is_warned_of() -> None:
-    assert all(compiled(kernel) for kernel in KERNELS)
+    assert all(is_compiled(kernel) for kernel in KERNELS)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert compiled(scripted(double))
+        assert is_compiled(scripted(double))
 
 
 @pytest.mark.parametrize("coordinates", [3, 2**20])
@@ -80,3 +77,24 @@ def test_what_can_not_be_compiled_runs_as_it_is() -> None:
         return sys.getsizeof(values)
 
     assert scripted(of_its_size) is of_its_size
+
+
+def test_a_fit_that_is_slower_than_it_could_be_says_so_and_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.random.default_rng(2).integers(-1_000, 1_000, (500, 3)).astype(np.float32)
+
+    def found() -> Fit:
+        return fit(rows, ListPopulation([rows]), 4, seed=1, unit=1.0, device="cpu")
+
+    usual = found()
+    for module in (kmeans, nearest):
+        monkeypatch.setattr(module, "tally_blocks", inspect.unwrap(kernels.tally_blocks))
+    slower = found()
+    assert SLOWER in slower.warnings
+    assert np.array_equal(slower.centers, usual.centers)
+    assert slower.inertia == usual.inertia
+
+
+@tried
+def test_a_fit_that_is_not_says_nothing() -> None:
+    rows = np.arange(40, dtype=np.float32).reshape(20, 2)
+    assert fit(rows, ListPopulation([rows]), 2, seed=1, unit=1.0, device="cpu").warnings == ()
