@@ -1,6 +1,7 @@
 """What is computed of rows and centres, block by block, in the part of Python that torch can run by itself.
 
-All are whole numbers held in float64, in which their products and the sums of these are exact.
+All are whole numbers, exact in sum: in float64, which holds their products, or in int64. A constant is the default of
+an argument that nobody gives, because TorchScript sees no global but functions.
 """
 
 from __future__ import annotations
@@ -8,12 +9,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from segjob.clustering.moments import WORD
+from segjob.clustering.moments import HALF_BITS, WORD
 from segjob.clustering.scripted import scripted
 
 HALF = 2**26
 LOW_WORD = 2**WORD - 1
-LOW_HALF = 2**32 - 1
+LOW_HALF = 2**HALF_BITS - 1
 BLOCK_ELEMENTS = 2**17  # that are held of a block of rows: 1 MB, which a core's own cache still likes
 LARGEST_BLOCK = 2**16  # rows
 
@@ -109,9 +110,14 @@ def nearest_positions(rows: Tensor, centers: Tensor, at_once: int) -> Tensor:
     return positions
 
 
-def exact_sums(values: Tensor, low_half: int = LOW_HALF) -> Tensor:
+def exact_sums(values: Tensor, half_bits: int = HALF_BITS, low_half: int = LOW_HALF) -> Tensor:
     """Sums of int64 of any size along rows (m, n): (2, m), those of the upper and of the lower 32 bits."""
-    return torch.stack([(values >> 32).sum(1), (values & low_half).sum(1)])
+    return torch.stack([(values >> half_bits).sum(1), (values & low_half).sum(1)])
+
+
+def is_present(values: Tensor, least: Tensor) -> Tensor:
+    """Which values are not missing: neither NaN nor infinite nor at most `features.least`."""
+    return (values > least) & (values < float("inf"))
 
 
 @scripted
@@ -135,7 +141,7 @@ def moment_sums(
     found = torch.zeros(9, len(values), dtype=torch.int64)
     for part in torch.split(values, at_once, dim=1):
         if least is not None:
-            present = (part > least) & (part < float("inf"))
+            present = is_present(part, least)
             found[0] += part.shape[1] - present.sum(1)
             part = torch.where(present, part, 0.0)
         steps = (part * factors).round_().to(torch.int64)

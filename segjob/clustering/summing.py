@@ -14,7 +14,7 @@ from torch import Tensor
 
 from segjob.clustering.features import Rows, group_codes, least, number_columns, onehot_groups
 from segjob.clustering.grid import DISTANCE_STEPS
-from segjob.clustering.kernels import in_halves
+from segjob.clustering.kernels import in_halves, is_present
 from segjob.clustering.nearest import Near, from_halves
 from segjob.clustering.summary import SegmentSummary, number_exponent
 from segjob.records.model import ModelColumn
@@ -47,9 +47,8 @@ class NumberSums:
     def __init__(self, columns: Sequence[ModelColumn], device: str) -> None:
         numbers = number_columns(columns)
         a_unit = [2.0 ** -number_exponent(column) for column in numbers]
-        self._steps, self._least = torch.tensor([a_unit, [*map(least, numbers)]], dtype=torch.float64, device=device)[
-            ..., None
-        ]
+        bounds = [least(column) for column in numbers]
+        self._steps, self._least = torch.tensor([a_unit, bounds], dtype=torch.float64, device=device)[..., None]
 
     def __call__(self, numbers: Tensor, members: Tensor) -> Tensor:
         """The sums over a block of at most 2**16 customers.
@@ -66,7 +65,7 @@ class NumberSums:
         lowest, highest = numbers.amin(dim=1, keepdim=True), numbers.amax(dim=1, keepdim=True)
         steps, counts = (numbers * self._steps).round_(), members.sum(1).expand(len(numbers), -1)
         if not bool(((lowest > self._least) & (highest < np.inf)).all()):
-            present = (numbers > self._least) & (numbers < np.inf)
+            present = is_present(numbers, self._least)
             steps, counts = torch.where(present, steps, 0.0), present.to(torch.float64) @ members.T
         high, low = in_halves(steps)
         return torch.stack([high @ members.T, low @ members.T, counts]).to(torch.int64)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,7 +23,6 @@ from segjob.clustering.features import (
     split_excluded,
 )
 from segjob.clustering.grid import LIMIT, smallest_exponent, unit_of
-from segjob.clustering.kernels import exact_sums
 from segjob.records.model import OTHER, ModelColumn
 from segjob.records.source import FeatureSpec
 from tests.unit.clustering.conftest import customers, plan_of
@@ -165,9 +163,3 @@ def test_the_grid_exponent_is_the_smallest_that_reaches(reach: float) -> None:
     assert reach <= 16 * 2.0**exponent
     assert reach > 16 * 2.0 ** (exponent - 1)
     assert reach / unit_of(exponent) <= LIMIT
-
-
-@given(st.lists(st.integers(-(2**62), 2**62), max_size=50))
-def test_exact_sum_does_not_overflow(values: list[int]) -> None:
-    upper, lower = exact_sums(torch.tensor([values], dtype=torch.int64)).flatten().tolist()
-    assert upper * 2**32 + lower == sum(values)

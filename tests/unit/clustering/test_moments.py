@@ -9,10 +9,12 @@ from functools import reduce
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segjob.clustering import plan_passes
+from segjob.clustering.kernels import exact_sums
 from segjob.clustering.moments import Moments, exponent_for
 
 
@@ -67,6 +69,12 @@ def test_no_values_have_no_mean() -> None:
     assert exponent_for(np.inf, -np.inf) == 0
     empty = moments_of(np.empty(0), 0)
     assert (empty, empty.mean, empty.std) == (Moments(0), None, None)
+
+
+@given(st.lists(st.integers(-(2**62), 2**62), max_size=50))
+def test_sums_of_large_integers_do_not_overflow(values: list[int]) -> None:
+    upper, lower = exact_sums(torch.tensor([values], dtype=torch.int64)).flatten().tolist()
+    assert upper * 2**32 + lower == sum(values)
 
 
 @pytest.mark.parametrize("value", [1e150, 1e-300, 5e-324, 0.0])
