@@ -9,7 +9,7 @@ import numpy as np
 
 from segjob.clustering.conditions import Among, Bound, Condition, Source, sources_of
 from segjob.clustering.features import Rows, group_codes
-from segjob.clustering.thresholds import Thresholds, find_thresholds
+from segjob.clustering.thresholds import Ascending, Thresholds, find_thresholds
 from segjob.records.model import ModelColumn
 
 WORTH = 0.003  # of F1, given up for a threshold that is shorter to write
@@ -196,10 +196,11 @@ def binned(
 
 
 def number_bins(source: Source, rows: Rows, index: np.ndarray, n_clusters: int) -> NumberBins:
-    values = rows.numbers[:, source.place]
-    found = find_thresholds(source.model.family, values, index, n_clusters, source.loses_digits())
-    bins = np.searchsorted(found.values, values, side="right")
-    bins[np.isnan(values)] = -1
+    column = Ascending.of(rows.numbers[:, source.place])
+    found = find_thresholds(source.model.family, column, index, n_clusters, source.loses_digits())
+    ends = [*np.searchsorted(column.values, found.values), len(column.values)]
+    bins = np.full(len(rows.numbers), -1)
+    bins[column.customers] = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))
     return NumberBins(source, found, bins)
 
 

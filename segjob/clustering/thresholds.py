@@ -33,22 +33,41 @@ class Thresholds:
     lengths: np.ndarray
 
 
+@dataclass(frozen=True)
+class Ascending:
+    """A column's values in ascending order, without those that are missing.
+
+    Attributes
+    ----------
+    values : (m,) finite; zero has no sign, for sorting does not order the two
+    customers : (m,) whose each is, by position in the column
+    """
+
+    values: np.ndarray
+    customers: np.ndarray
+
+    @classmethod
+    def of(cls, column: np.ndarray) -> Ascending:
+        present = np.flatnonzero(np.isfinite(column))
+        values = column[present] + 0.0
+        order = np.argsort(values)
+        return cls(values[order], present[order])
+
+
 def find_thresholds(
-    family: FeatureFamily, values: np.ndarray, index: np.ndarray, n_clusters: int, between: bool = False
+    family: FeatureFamily, column: Ascending, index: np.ndarray, n_clusters: int, between: bool = False
 ) -> Thresholds:
     """Cut a column where its customers thin out evenly, and where those of each segment begin and end.
 
     Parameters
     ----------
-    values : (n,) raw; what is not finite is left out
     index : (n,) the position of each customer's segment
     between : whether to cut numbers between the values where that can be, and not at one
     """
-    finite = np.isfinite(values)
-    ordered = np.sort(values[finite] + 0.0)  # no negative zero: sorting does not order the two
-    members = (np.sort(values[finite & (index == segment)] + 0.0) for segment in range(n_clusters))
-    places = cutting_places(ordered, members)
-    roundest = ROUNDEST.get(family) or partial(roundest_number, ordered if between else None)
+    owners = index[column.customers]
+    members = (column.values[owners == segment] for segment in range(n_clusters))
+    places = cutting_places(column.values, members)
+    roundest = ROUNDEST.get(family) or partial(roundest_number, column.values if between else None)
     found: dict[float, int] = {}
     for low, high in zip(places[:-1].tolist(), places[1:].tolist(), strict=True):
         threshold = roundest(low, high)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from segjob.clustering.literals import literal, quote_identifier, quote_literal
 from segjob.clustering.rules import MeasuredRule, learn_rules, measured_rules, rule_counts
-from segjob.clustering.thresholds import find_thresholds, roundest_date, roundest_moment, roundest_number
+from segjob.clustering.thresholds import Ascending, find_thresholds, roundest_date, roundest_moment, roundest_number
 from segjob.records.population import Chunk
 from segjob.records.source import FeatureSpec
 from tests.unit.clustering.conftest import blobs, customers, cut, plan_of, segment
@@ -183,8 +183,9 @@ def test_a_threshold_parts_the_values_and_reads_back_exactly(one: float, other: 
 def test_a_threshold_keeps_away_from_values_that_may_only_look_like_it() -> None:
     values = np.array([1.0, 2.0, 3.0] * 50)
     index = (values == 3.0).astype(np.int64)
-    assert find_thresholds("number", values, index, 2).values.tolist() == [2.0, 3.0]
-    assert find_thresholds("number", values, index, 2, between=True).values.tolist() == [1.5, 2.5]
+    column = Ascending.of(values)
+    assert find_thresholds("number", column, index, 2).values.tolist() == [2.0, 3.0]
+    assert find_thresholds("number", column, index, 2, between=True).values.tolist() == [1.5, 2.5]
 
 
 def test_days_are_cut_at_the_start_of_a_year_or_a_month_where_that_can_be() -> None:
