@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from segjob.clustering.kmeans import fit
-from segjob.clustering.nearest import as_rows, near, row_blocks
+from segjob.clustering.nearest import as_rows, near_at_once
 from segjob.clustering.summary import SegmentSummary
-from segjob.clustering.summing import BESIDE, as_summary, place_sums
+from segjob.clustering.summing import as_summary, place_sums_of_all
 from segjob.records.population import Population, S, T, X
 
 FIT_ROWS = 2**15
@@ -83,11 +83,7 @@ def summarise_candidates(
 def summarise_chunk(matrix: np.ndarray, candidates: Sequence[np.ndarray], device: str) -> Summaries:
     rows = as_rows(matrix, device)
     stacked = [torch.from_numpy(centers).to(rows.device, torch.float64) for centers in candidates]
-    shapes = [(len(centers), matrix.shape[1] + BESIDE) for centers in candidates]
-    totals = [torch.zeros(shape, dtype=torch.int64, device=rows.device) for shape in shapes]
-    for block in row_blocks(rows, max(map(len, stacked))):
-        for centers, total in zip(stacked, totals, strict=True):
-            total += place_sums(near(block, centers))
+    totals = [place_sums_of_all(rows, centers, near_at_once(len(centers))) for centers in stacked]
     return Summaries(tuple(map(of_places_alone, totals)))
 
 

@@ -6,13 +6,24 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from segjob.clustering.features import Rows
-from segjob.clustering.nearest import Assignment, Tally, as_rows, assign, assignment, near, resolve_device, row_blocks
+from segjob.clustering.near import near, two_nearest
+from segjob.clustering.nearest import Assignment, Tally, as_rows, assign, near_at_once, resolve_device
 from segjob.clustering.plan import FeaturePlan
-from segjob.clustering.squared_silhouette import SquaredSilhouettes, SquaredTotals
+from segjob.clustering.scripted import scripted
+from segjob.clustering.squared_silhouette import Means, SquaredTotals, means_of, squared_steps
 from segjob.clustering.summary import SegmentSummary
-from segjob.clustering.summing import BESIDE, NumberSums, as_summary, category_sums, place_sums
+from segjob.clustering.summing import (
+    NumberSteps,
+    as_summary,
+    category_sums,
+    no_places,
+    number_steps,
+    number_sums,
+    place_sums,
+)
 from segjob.records.model import Labels
 
 
@@ -30,25 +41,42 @@ class LabelPass:
         self._plan, self._segment_ids = plan, segment_ids
         self._device = resolve_device(device)[0]
         self._centers = torch.from_numpy(found.centers[0]).to(self._device, torch.float64)
-        self._number_sums = NumberSums(plan.columns, self._device)
-        self._squared = SquaredSilhouettes(found, self._device)
+        self._numbers = number_steps(plan.columns, self._device)
+        self._means = means_of(found, self._device)
 
     def __call__(self, rows: Rows, matrix: np.ndarray) -> tuple[Labels, SegmentSummary, SquaredTotals]:
         """Label the customers of one chunk, given raw and as (n, d) grid coordinates."""
-        raw, k = as_rows(rows.numbers.T, self._device), len(self._centers)
-        shapes = (k, matrix.shape[1] + BESIDE), (3, len(raw), k), (4, k)
-        places, numbers, squared = (torch.zeros(one, dtype=torch.int64, device=self._device) for one in shapes)
-        found, end = [], 0
-        for block in row_blocks(as_rows(matrix, self._device), k):
-            placed, begin, end = near(block, self._centers), end, end + len(block)
-            places += place_sums(placed)
-            numbers += self._number_sums(raw[:, begin:end], placed.members)
-            squared += self._squared.steps(placed)
-            found.append(placed.two)
-        both = assignment(found)
-        categories = category_sums(self._plan.columns, rows, both.index, k)
-        summary = as_summary(places.cpu().numpy(), numbers.cpu().numpy(), categories)
-        return as_labels(both, self._plan.unit, self._segment_ids), summary, SquaredTotals.of(squared)
+        k, coordinates, raw = len(self._centers), as_rows(matrix, self._device), as_rows(rows.numbers.T, self._device)
+        passed = label_blocks(coordinates, raw, self._centers, self._numbers, self._means, near_at_once(k))
+        both, places, numbers, squared = (found.cpu().numpy() for found in passed)
+        found = Assignment(*both)
+        summary = as_summary(places, numbers, category_sums(self._plan.columns, rows, found.index, k))
+        return as_labels(found, self._plan.unit, self._segment_ids), summary, SquaredTotals.of(squared)
+
+
+@scripted
+def label_blocks(
+    rows: Tensor, raw: Tensor, centers: Tensor, numbers: NumberSteps, means: Means, at_once: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """All that the label pass finds out of rows on the grid (n, d) with their raw numbers (m, n), so many at once.
+
+    Returns
+    -------
+    int64: `two_nearest` of each row, (4, n); and over all rows `place_sums`, `number_sums` and `squared_steps`
+    """
+    k, n = len(centers), len(rows)
+    both = torch.empty(4, n, dtype=torch.int64, device=rows.device)
+    places = no_places(rows, centers)
+    totals = torch.zeros(3, len(raw), k, dtype=torch.int64, device=rows.device)
+    squared = torch.zeros(4, k, dtype=torch.int64, device=rows.device)
+    for begin in range(0, n, at_once):
+        end = begin + at_once
+        block = near(rows[begin:end].to(torch.float64), centers)
+        both[:, begin:end] = two_nearest(block)
+        places += place_sums(block)
+        totals += number_sums(raw[:, begin:end], block.members, numbers)
+        squared += squared_steps(block, means)
+    return both, places, totals, squared
 
 
 def label(

@@ -6,19 +6,17 @@ is the same for any blocks, threads, device or order of summation, and ties go t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from segjob.clustering.kernels import HALF, block_rows, center_scores, memberships, squared_norms, tally_blocks
-
-FARTHER = 2.0**60  # than any squared distance
+from segjob.clustering.kernels import HALF, block_rows, center_scores, squared_norms, tally_blocks
+from segjob.clustering.near import two_nearest_of_all
 
 
 def resolve_device(asked: str) -> tuple[str, str | None]:
@@ -172,75 +170,15 @@ class Assignment:
     runner_up_squared: np.ndarray  # int64
 
 
-TwoNearest: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]
-"""The fields of an `Assignment` for a block of rows, float64."""
-
-
 def assign(rows: Tensor, centers: np.ndarray) -> Assignment:
     """Find the two nearest of the centres (k, d) of every row; ties go to the lowest index, for both."""
     stacked = torch.from_numpy(centers).to(rows.device, torch.float64)
-    return assignment([near(block, stacked).two for block in row_blocks(rows, len(centers))])
+    return Assignment(*two_nearest_of_all(rows, stacked, near_at_once(len(centers))).cpu().numpy())
 
 
-def assignment(blocks: Sequence[TwoNearest]) -> Assignment:
-    """That of all rows from those of its blocks."""
-    if not blocks:
-        return Assignment(*(np.empty(0, np.int64) for _ in range(4)))
-    return Assignment(*(whole(torch.cat(parts)) for parts in zip(*blocks, strict=True)))
-
-
-@dataclass(frozen=True)
-class Near:
-    """A block of rows, and the centres that are near.
-
-    Attributes
-    ----------
-    rows : (n, d) float64
-    members : (k, n) a 1 at the nearest centre
-    squared : (n,) squared distances from it
-    others : (k, n) squared distances from all others; in the place of the nearest is more than any
-    """
-
-    rows: Tensor
-    members: Tensor
-    squared: Tensor
-    others: Tensor
-
-    @cached_property
-    def index(self) -> Tensor:
-        """The nearest centre, (n,) float64."""
-        return positions_of(self.members)
-
-    @property
-    def two(self) -> TwoNearest:
-        """The nearest and the second nearest centre of each row, each with the squared distance."""
-        if len(self.members) == 1:
-            return self.index, self.squared, torch.full_like(self.squared, -1), torch.zeros_like(self.squared)
-        members = torch.empty_like(self.others)
-        second, *_ = memberships(self.others[None], members[None])
-        return self.index, self.squared, positions_of(members), second[0]
-
-    def of_own(self, values: Tensor) -> Tensor:
-        """What (k, n) holds for the nearest centre of each row, (n,)."""
-        return values.gather(0, self.index.to(torch.int64)[None])[0]
-
-    def sums(self, values: Sequence[Tensor]) -> Tensor:
-        """Of whole numbers (n,) each, by nearest centre; (their number, k), exact up to 2**53."""
-        return torch.stack([*values]) @ self.members.T
-
-
-def near(rows: Tensor, centers: Tensor) -> Near:
-    """Give every row of a block to the nearest of the centres (k, d); ties go to the lowest."""
-    scores, norms = center_scores(rows, centers), squared_norms(rows)
-    members = torch.empty_like(scores)
-    lowest, *_ = memberships(scores[None], members[None])
-    others = scores.add_(norms).add_(members, alpha=FARTHER)
-    return Near(rows, members, lowest[0] + norms, others)
-
-
-def positions_of(members: Tensor) -> Tensor:
-    """Where each column of (k, n) has its 1, (n,) float64."""
-    return torch.arange(len(members), dtype=torch.float64, device=members.device) @ members
+def near_at_once(n_clusters: int) -> int:
+    """Of how many rows to find at a time which of so many centres are near."""
+    return block_rows(2 * n_clusters)
 
 
 def squared_distances(rows: Tensor, centers: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,7 +22,8 @@ from torch import Tensor
 
 from segjob.clustering.grid import LIMIT
 from segjob.clustering.kernels import in_halves
-from segjob.clustering.nearest import FARTHER, Near, Tally, from_halves
+from segjob.clustering.near import FARTHER, Near, of_nearest, sums_by_nearest
+from segjob.clustering.nearest import Tally, from_halves
 from segjob.records.version import Score
 
 METHOD = "squared euclidean"
@@ -45,9 +47,9 @@ class SquaredTotals:
     distances: np.ndarray
 
     @classmethod
-    def of(cls, steps: Tensor) -> SquaredTotals:
-        """Those of any number of blocks, from the sum of their `SquaredSilhouettes.steps`."""
-        counts, silhouettes, *halves = steps.cpu().numpy()
+    def of(cls, steps: np.ndarray) -> SquaredTotals:
+        """Those of any number of blocks, from the sum of their `squared_steps`."""
+        counts, silhouettes, *halves = steps
         return cls(counts, silhouettes.astype(object), from_halves(np.stack(halves)))
 
     def merge(self, other: SquaredTotals) -> SquaredTotals:
@@ -81,8 +83,29 @@ def exact_score(total: int, count: int, n_clusters: int) -> Score:
     return Score(value, value, value, METHOD, count, True)
 
 
-class SquaredSilhouettes:
-    """What measures the silhouettes of customers that have been given to their segments.
+class Means(NamedTuple):
+    """Where the means of the segments lie, seen from their centres, and how far the members are spread about them.
+
+    With n members, the mean μ, the centre c, and the members' squares about the mean w:
+
+    Attributes
+    ----------
+    offsets : (k, d) n (μ - c), in whole steps
+    at_centers : (k, 1) -n c (μ - c), in the same
+    doubles : (k, 1) what makes of n (x - c)(μ - c) in these steps -2 (x - c)(μ - c)
+    squares : (k, 1) w / n; more than any where there are no members
+    of_own : (4, k) doubles; w / n; n / (n - 1); |μ - c|²
+    """
+
+    offsets: Tensor
+    at_centers: Tensor
+    doubles: Tensor
+    squares: Tensor
+    of_own: Tensor
+
+
+def means_of(found: Tally, device: str) -> Means:
+    """The means that the members of each segment have.
 
     Parameters
     ----------
@@ -90,41 +113,44 @@ class SquaredSilhouettes:
     device : `cpu` or `cuda`
     """
 
-    def __init__(self, found: Tally, device: str) -> None:
-        self._device = device
-        centers, n_members, sums, inertia = found.centers[0], found.counts[0], found.sums[0], found.inertias[0]
-        counts = np.maximum(n_members, 1)
-        offsets, scale = whole_offsets(sums - n_members[:, None] * centers)
-        squares = np.array([float(Fraction(*one)) for one in zip(inertia, counts.tolist(), strict=True)])
-        self._offsets = self._on_device(offsets)  # (k, d)
-        self._at_centers = -(self._on_device(centers) * self._offsets).sum(1)[:, None]
-        doubles = -2.0 * scale / counts
-        self._doubles = self._on_device(doubles)[:, None]
-        self._squares = self._on_device(np.where(n_members > 0, squares, FARTHER))[:, None]
-        unbiased = np.where(counts > 1, counts / np.maximum(counts - 1, 1), 0.0)
-        moved = np.square(offsets * scale / counts[:, None]).sum(axis=1)
-        self._of_own = self._on_device(np.stack([doubles, np.where(n_members > 0, squares, 0.0), unbiased, moved]))
+    def on_device(values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values.astype(np.float64)).to(device)
 
-    def _on_device(self, values: np.ndarray) -> Tensor:
-        return torch.from_numpy(values.astype(np.float64)).to(self._device)
+    centers, n_members, sums, inertia = found.centers[0], found.counts[0], found.sums[0], found.inertias[0]
+    counts = np.maximum(n_members, 1)
+    offsets, scale = whole_offsets(sums - n_members[:, None] * centers)
+    squares = np.array([float(Fraction(*one)) for one in zip(inertia, counts.tolist(), strict=True)])
+    doubles = -2.0 * scale / counts
+    unbiased = np.where(counts > 1, counts / np.maximum(counts - 1, 1), 0.0)
+    moved = np.square(offsets * scale / counts[:, None]).sum(axis=1)
+    return Means(
+        on_device(offsets),
+        -(on_device(centers) * on_device(offsets)).sum(1)[:, None],
+        on_device(doubles)[:, None],
+        on_device(np.where(n_members > 0, squares, FARTHER))[:, None],
+        on_device(np.stack([doubles, np.where(n_members > 0, squares, 0.0), unbiased, moved])),
+    )
 
-    def steps(self, block: Near) -> Tensor:
-        """What `SquaredTotals.of` is made of, summed up over a block of at most 2**16 rows; (4, k) int64."""
-        silhouettes, distances = self.of(block)
-        halves = in_halves((distances * STEPS).round_())
-        return block.sums([torch.ones_like(distances), (silhouettes * STEPS).round_(), *halves]).to(torch.int64)
 
-    def of(self, block: Near) -> tuple[Tensor, Tensor]:
-        """The silhouettes of rows, (n,), and their distances from their segment's mean."""
-        along = torch.addmm(self._at_centers, self._offsets, block.rows.T)  # n (x - c)(μ - c)
-        doubles, own_squares, unbiased, moved = self._of_own @ block.members
-        own = block.squared + block.of_own(along) * doubles  # |x - μ|² - |μ - c|²
-        within = (own + own_squares) * unbiased
-        between = torch.addcmul(block.others, along, self._doubles).add_(self._squares).amin(dim=0)
-        larger = torch.maximum(within, between)
-        defined = (unbiased > 0.0) & (larger > 0.0) & (between < FARTHER / 2)
-        silhouettes = torch.where(defined, (between - within) / larger, 0.0)
-        return silhouettes, (own + moved).clamp_(min=0.0).sqrt_()
+def squared_steps(block: Near, means: Means, steps: float = STEPS) -> Tensor:
+    """What `SquaredTotals.of` is made of, summed up over a block of at most 2**16 rows; (4, k) int64."""
+    silhouettes, distances = squared_silhouettes(block, means)
+    high, low = in_halves((distances * steps).round_())
+    one = torch.ones_like(distances)
+    return sums_by_nearest(block, [one, (silhouettes * steps).round_(), high, low]).to(torch.int64)
+
+
+def squared_silhouettes(block: Near, means: Means, farther: float = FARTHER) -> tuple[Tensor, Tensor]:
+    """The silhouettes of rows, (n,), and their distances from their segment's mean."""
+    along = torch.addmm(means.at_centers, means.offsets, block.rows.T)  # n (x - c)(μ - c)
+    doubles, own_squares, unbiased, moved = torch.unbind(means.of_own @ block.members)
+    own = block.squared + of_nearest(block, along) * doubles  # |x - μ|² - |μ - c|²
+    within = (own + own_squares) * unbiased
+    between = torch.addcmul(block.others, along, means.doubles).add_(means.squares).amin(dim=0)
+    larger = torch.maximum(within, between)
+    defined = (unbiased > 0.0) & (larger > 0.0) & (between < farther / 2)
+    silhouettes = torch.where(defined, (between - within) / larger, 0.0)
+    return silhouettes, (own + moved).clamp_(min=0.0).sqrt_()
 
 
 def whole_offsets(offsets: np.ndarray) -> tuple[np.ndarray, float]:

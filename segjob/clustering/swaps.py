@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segjob.clustering.cores import at_once
-from segjob.clustering.nearest import Tally, near, row_blocks, squared_distances, whole
+from segjob.clustering.cores import at_once, row_parts
+from segjob.clustering.near import two_nearest_of_all
+from segjob.clustering.nearest import Tally, near_at_once, row_blocks, squared_distances, whole
 from segjob.clustering.starts import Level, draw_candidates, refine
 
 MOST_CANDIDATES = 64
@@ -114,9 +115,9 @@ class Neighbours:
 
 
 def nearest_two(rows: Tensor, centers: np.ndarray) -> Neighbours:
-    stacked = torch.from_numpy(centers).to(rows.device, torch.float64)
-    found = at_once(lambda block: near(block, stacked).two, list(row_blocks(rows, len(centers))))
-    return Neighbours(*(torch.cat(parts).to(torch.int64) for parts in zip(*found, strict=True)))
+    stacked, n_rows = torch.from_numpy(centers).to(rows.device, torch.float64), near_at_once(len(centers))
+    found = at_once(lambda part: two_nearest_of_all(part, stacked, n_rows), row_parts(rows))
+    return Neighbours(*torch.cat(found, dim=1))
 
 
 def tally_swapped(

@@ -17,7 +17,7 @@ from segjob.clustering.nearest import from_halves, whole
 from segjob.clustering.profile import centroids, column_means, sample_rows, segment_medians
 from segjob.clustering.scores import calinski_harabasz, davies_bouldin, spreads_about_centers
 from segjob.clustering.summary import number_exponent
-from segjob.clustering.summing import NumberSums, as_summary
+from segjob.clustering.summing import as_summary, number_steps, number_sums
 from segjob.records.model import ModelColumn
 from segjob.records.source import FeatureSpec
 from tests.unit.clustering.conftest import Segmented, blobs, customers, cut, plain, rows_of, segment
@@ -186,7 +186,7 @@ def test_missing_values_are_in_no_sum() -> None:
     columns = [ModelColumn("a", "a", 0, "number", minimum=-0.5, maximum=4.0)]
     columns.append(ModelColumn("b", "b", 1, "number", transform="log1p", minimum=0.25, maximum=7.0))
     members = torch.tensor([[1.0, 1.0, 0.0, 1.0, 0.0], [0.0, 0.0, 1.0, 0.0, 1.0]], dtype=torch.float64)
-    sums = NumberSums(columns, "cpu")(torch.from_numpy(values.T), members).numpy()
+    sums = number_sums(torch.from_numpy(values.T), members, number_steps(columns, "cpu")).numpy()
     found = as_summary(np.zeros((2, 7), np.int64), sums)
     steps = [2.0 ** number_exponent(column) for column in columns]
     assert (found.totals * np.array(steps)[:, None]).tolist() == [[5.5, -0.5], [0.25, 7.0]]

@@ -12,11 +12,22 @@ import torch
 
 from segjob.clustering import kernels, kmeans, nearest
 from segjob.clustering.kmeans import Fit, fit
+from segjob.clustering.labels import label_blocks
+from segjob.clustering.near import two_nearest_of_all
 from segjob.clustering.scripted import SLOWER, is_compiled, scripted
+from segjob.clustering.squared_silhouette import means_of
+from segjob.clustering.summing import NumberSteps, place_sums_of_all
 from segjob.preload import TRIED
 from tests.unit.clustering.conftest import ListPopulation
 
-KERNELS = (kernels.tally_blocks, kernels.nearest_positions, kernels.moment_sums)
+KERNELS = (
+    kernels.tally_blocks,
+    kernels.nearest_positions,
+    kernels.moment_sums,
+    two_nearest_of_all,
+    place_sums_of_all,
+    label_blocks,
+)
 
 tried = pytest.mark.skipif(torch.__version__ not in TRIED, reason="other builds of torch may have no TorchScript")
 
@@ -64,6 +75,25 @@ def test_sums_of_numbers_are_the_same_compiled_or_not(least: float | None, at_on
     found = kernels.moment_sums(*asked)
     assert torch.equal(found, inspect.unwrap(kernels.moment_sums)(*asked))
     assert found[0, 0] == (0 if least is None else int((~(values[0] > least) | values[0].isinf()).sum()))
+
+
+@pytest.mark.parametrize("k", [1, 2, 5])
+@pytest.mark.parametrize("at_once", [1, 7, 1_000])
+def test_labels_and_all_that_is_summed_beside_are_the_same_compiled_or_not(k: int, at_once: int) -> None:
+    """Many rows are as near to one centre as to another, and some numbers are missing."""
+    draw = np.random.default_rng(k)
+    rows = torch.from_numpy(draw.integers(-3, 3, (300, 2)).astype(np.float32))
+    centers = draw.integers(-3, 3, (k, 2))
+    numbers = torch.from_numpy(np.where(draw.random((3, 300)) < 0.1, np.nan, draw.normal(size=(3, 300))))
+    steps = NumberSteps(torch.full((3, 1), 2.0**58), torch.full((3, 1), -1.0))
+    means = means_of(nearest.tally(rows, centers[None], by_member=True), "cpu")
+    places = torch.from_numpy(centers.astype(np.float64))
+    found = label_blocks(rows, numbers, places, steps, means, at_once)
+    assert same(found, inspect.unwrap(label_blocks)(rows, numbers, places, steps, means, at_once))
+    assert same(found, label_blocks(rows, numbers, places, steps, means, 64))
+    for kernel, expected in ((two_nearest_of_all, found[0]), (place_sums_of_all, found[1])):
+        assert torch.equal(kernel(rows, places, at_once), expected)
+        assert torch.equal(inspect.unwrap(kernel)(rows, places, at_once), expected)
 
 
 def test_where_torch_compiles_no_more_the_function_itself_does_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,9 +14,10 @@ from sklearn.metrics import (
 )
 
 from segjob.clustering.labels import LabelPass
-from segjob.clustering.nearest import near, tally
+from segjob.clustering.near import near
+from segjob.clustering.nearest import tally
 from segjob.clustering.scores import calinski_harabasz, davies_bouldin
-from segjob.clustering.squared_silhouette import SquaredSilhouettes
+from segjob.clustering.squared_silhouette import means_of, squared_silhouettes
 from tests.unit.clustering.conftest import Segmented, blobs, customers, cut, plain, segment
 
 
@@ -130,8 +131,9 @@ def of_rows(matrix: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.nda
     """The segments of rows on the grid, nearest to these centres (k, d), and their silhouettes."""
     rows = torch.from_numpy(matrix)
     block = near(rows, torch.from_numpy(centers.astype(np.float64)))
-    silhouettes, _ = SquaredSilhouettes(tally(rows, centers.astype(np.int64)[None], by_member=True), "cpu").of(block)
-    return block.index.numpy(), silhouettes.numpy()
+    means = means_of(tally(rows, centers.astype(np.int64)[None], by_member=True), "cpu")
+    silhouettes, _ = squared_silhouettes(block, means)
+    return block.position.numpy(), silhouettes.numpy()
 
 
 @pytest.mark.parametrize("spread", [1.0, 3.0, 2.0**10])
