@@ -9,6 +9,7 @@ such a function runs as what it is, Python, and returns the same bits.
 from __future__ import annotations
 
 import inspect
+import re
 import warnings
 from collections.abc import Callable
 from functools import wraps
@@ -21,13 +22,17 @@ T = TypeVar("T")
 GONE = (AttributeError, KeyError, OSError, RuntimeError, TypeError)
 """What says that a function can not be compiled: no `torch.jit`, no source, or an error of the compiler."""
 
+WITHOUT_CAUSE = re.compile(r"failed in the TorchScript interpreter(?!.*^[\w.]+: )", re.DOTALL | re.MULTILINE)
+"""How an error in a function reads where memory gave out while it was told: its last line, the cause, is missing."""
+
 SLOWER = "this build of torch does not compile our kernels, so that a fit may take twice as long; it finds the same"
 
 
 def scripted(function: Callable[P, T]) -> Callable[P, T]:
     """The function, compiled with all that it calls, or itself where that can not be.
 
-    It has to be in the part of Python that TorchScript knows: typed arguments, and no globals but functions.
+    It has to be in the part of Python that TorchScript knows: typed arguments, and no globals but functions and named
+    tuples.
     """
     try:
         compiled, optimized = compile_quietly(function), vars(torch.jit)["optimized_execution"]
@@ -36,8 +41,13 @@ def scripted(function: Callable[P, T]) -> Callable[P, T]:
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
-        with optimized(False):  # it would watch the first calls for 40 ms, and gain nothing
-            found: T = compiled(*args, **kwargs)
+        try:
+            with optimized(False):  # it would watch the first calls for 40 ms, and gain nothing
+                found: T = compiled(*args, **kwargs)
+        except RuntimeError as error:
+            if WITHOUT_CAUSE.search(str(error)):
+                raise MemoryError("torch had no memory left to say of what") from error
+            raise
         return found
 
     return run

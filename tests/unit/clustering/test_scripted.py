@@ -109,6 +109,34 @@ def test_what_can_not_be_compiled_runs_as_it_is() -> None:
     assert scripted(of_its_size) is of_its_size
 
 
+@tried
+def test_an_error_in_a_compiled_function_is_told_with_its_cause() -> None:
+    rows, centers = torch.zeros(4, 3), torch.zeros(2, 5, dtype=torch.float64)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        kernels.tally_blocks(rows, centers, 1, 2, False)
+
+
+@tried
+def test_an_error_that_lost_its_cause_is_memory_that_gave_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it was once told, when address space gave out in `memberships`."""
+
+    def cut_short(values: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError(
+            "The following operation failed in the TorchScript interpreter.\n"
+            "Traceback of TorchScript (most recent call last):\n"
+            '  File "kernels.py", line 92, in tally_blocks\n'
+            "        members = center_scores(block, centers)  # note: the scores as yet\n"
+            "        _, found, block_tied = memberships(by_set, by_set)\n"
+            "                               ~~~~~~~~~~~ <--- HERE\n"
+            "        counts += found\n"
+            "  \n"
+        )
+
+    monkeypatch.setattr(torch.jit, "script", lambda _: cut_short)
+    with pytest.raises(MemoryError):
+        scripted(double)(torch.ones(2))
+
+
 def test_a_fit_that_is_slower_than_it_could_be_says_so_and_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = np.random.default_rng(2).integers(-1_000, 1_000, (500, 3)).astype(np.float32)
 
