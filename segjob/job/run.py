@@ -198,7 +198,7 @@ def scored_by_sample(task: Task, fitted: Fitted) -> SampleScores:
     """How good the segments are by the sample, which needs no label."""
     from segjob.job.version import score_sample
 
-    with task.progress.timing("score"):
+    with task.progress.phase("score"):
         return score_sample(fitted, task.device)
 
 
@@ -216,5 +216,5 @@ def build(
 
     parent = fitted.matched.parent
     identity = Identity(task.name, version_id, parent.version_id if parent else None, record.run_id)
-    with task.progress.phase("score"):
+    with task.progress.timing("score"):
         return build_version(task, identity, customers, fitted, counted, by_sample())

@@ -7,9 +7,12 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
+from unittest.mock import Mock
 
 import pytest
 
+from segjob.job import version
+from segjob.job.run import scored_by_sample
 from segjob.progress import Phase, Progress
 from segjob.progress.log import Log
 
@@ -62,6 +65,22 @@ def test_a_phase_without_rows_tells_no_rate(progress, clock, capsys):
     with progress.phase("score"):
         clock.now += 0.456
     assert told(capsys) == [("info", "score", "seconds=0.46 segmentation=shop")]
+
+
+def test_scoring_is_told_with_its_own_seconds_though_it_is_waited_for_only_later(progress, clock, capsys, monkeypatch):
+    def score(*_):
+        clock.now += 3
+
+    monkeypatch.setattr(version, "score_sample", score)
+    task, fitted = Mock(progress=progress), Mock()
+    with progress.phase("write"):
+        scored_by_sample(task, fitted)
+        clock.now += 4
+    assert [facts for _, _, facts in told(capsys)] == [
+        "seconds=3.0 segmentation=shop",
+        "seconds=7.0 segmentation=shop",
+    ]
+    assert progress.seconds()["score"] == 3
 
 
 def test_a_long_phase_tells_every_ten_seconds_how_far_it_is(progress, clock, capsys):
