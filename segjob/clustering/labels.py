@@ -48,8 +48,8 @@ class LabelPass:
         """Label the customers of one chunk, given raw and as (n, d) grid coordinates."""
         k, coordinates, raw = len(self._centers), as_rows(matrix, self._device), as_rows(rows.numbers.T, self._device)
         passed = label_blocks(coordinates, raw, self._centers, self._numbers, self._means, near_at_once(k))
-        both, places, numbers, squared = (found.cpu().numpy() for found in passed)
-        found = Assignment(*both)
+        two, places, numbers, squared = (each.cpu().numpy() for each in passed)
+        found = Assignment(*two)
         summary = as_summary(places, numbers, category_sums(self._plan.columns, rows, found.index, k))
         return as_labels(found, self._plan.unit, self._segment_ids), summary, SquaredTotals.of(squared)
 
@@ -65,18 +65,18 @@ def label_blocks(
     int64: `two_nearest` of each row, (4, n); and over all rows `place_sums`, `number_sums` and `squared_steps`
     """
     k, n = len(centers), len(rows)
-    both = torch.empty(4, n, dtype=torch.int64, device=rows.device)
+    two = torch.empty(4, n, dtype=torch.int64, device=rows.device)
     places = no_places(rows, centers)
     totals = torch.zeros(3, len(raw), k, dtype=torch.int64, device=rows.device)
     squared = torch.zeros(4, k, dtype=torch.int64, device=rows.device)
     for begin in range(0, n, at_once):
         end = begin + at_once
         block = near(rows[begin:end].to(torch.float64), centers)
-        both[:, begin:end] = two_nearest(block)
+        two[:, begin:end] = two_nearest(block)
         places += place_sums(block)
         totals += number_sums(raw[:, begin:end], block.members, numbers)
         squared += squared_steps(block, means)
-    return both, places, totals, squared
+    return two, places, totals, squared
 
 
 def label(

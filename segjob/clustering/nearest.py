@@ -1,4 +1,4 @@
-"""Which centre is nearest, in exact arithmetic: the one kernel of the starts, the passes, the labels and the scores.
+"""Which centre is nearest, in exact arithmetic: what the starts, the passes, the labels and the scores ask the kernels.
 
 Coordinates and centres are whole numbers, held in float64, in which products and their sums are exact. So the result
 is the same for any blocks, threads, device or order of summation, and ties go to the lowest index.

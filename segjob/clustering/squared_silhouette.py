@@ -92,16 +92,13 @@ class Means(NamedTuple):
     ----------
     offsets : (k, d) n (μ - c), in whole steps
     at_centers : (k, 1) -n c (μ - c), in the same
-    doubles : (k, 1) what makes of n (x - c)(μ - c) in these steps -2 (x - c)(μ - c)
-    squares : (k, 1) w / n; more than any where there are no members
-    of_own : (4, k) doubles; w / n; n / (n - 1); |μ - c|²
+    factors : (4, k) what makes of n (x - c)(μ - c) in these steps -2 (x - c)(μ - c); w / n, where there are no members
+        more than any; n / (n - 1), or 0 where there are no two; |μ - c|²
     """
 
     offsets: Tensor
     at_centers: Tensor
-    doubles: Tensor
-    squares: Tensor
-    of_own: Tensor
+    factors: Tensor
 
 
 def means_of(found: Tally, device: str) -> Means:
@@ -120,15 +117,13 @@ def means_of(found: Tally, device: str) -> Means:
     counts = np.maximum(n_members, 1)
     offsets, scale = whole_offsets(sums - n_members[:, None] * centers)
     squares = np.array([float(Fraction(*one)) for one in zip(inertia, counts.tolist(), strict=True)])
-    doubles = -2.0 * scale / counts
+    squares = np.where(n_members > 0, squares, FARTHER)
     unbiased = np.where(counts > 1, counts / np.maximum(counts - 1, 1), 0.0)
     moved = np.square(offsets * scale / counts[:, None]).sum(axis=1)
     return Means(
         on_device(offsets),
-        -(on_device(centers) * on_device(offsets)).sum(1)[:, None],
-        on_device(doubles)[:, None],
-        on_device(np.where(n_members > 0, squares, FARTHER))[:, None],
-        on_device(np.stack([doubles, np.where(n_members > 0, squares, 0.0), unbiased, moved])),
+        on_device(-(centers * offsets).sum(axis=1))[:, None],
+        on_device(np.stack([-2.0 * scale / counts, squares, unbiased, moved])),
     )
 
 
@@ -143,10 +138,11 @@ def squared_steps(block: Near, means: Means, steps: float = STEPS) -> Tensor:
 def squared_silhouettes(block: Near, means: Means, farther: float = FARTHER) -> tuple[Tensor, Tensor]:
     """The silhouettes of rows, (n,), and their distances from their segment's mean."""
     along = torch.addmm(means.at_centers, means.offsets, block.rows.T)  # n (x - c)(μ - c)
-    doubles, own_squares, unbiased, moved = torch.unbind(means.of_own @ block.members)
-    own = block.squared + of_nearest(block, along) * doubles  # |x - μ|² - |μ - c|²
+    own_double, own_squares, unbiased, moved = torch.unbind(means.factors @ block.members)
+    own = block.squared + of_nearest(block, along) * own_double  # |x - μ|² - |μ - c|²
     within = (own + own_squares) * unbiased
-    between = torch.addcmul(block.others, along, means.doubles).add_(means.squares).amin(dim=0)
+    doubles, squares = means.factors[0, :, None], means.factors[1, :, None]
+    between = torch.addcmul(block.others, along, doubles).add_(squares).amin(dim=0)
     larger = torch.maximum(within, between)
     defined = (unbiased > 0.0) & (larger > 0.0) & (between < farther / 2)
     silhouettes = torch.where(defined, (between - within) / larger, 0.0)

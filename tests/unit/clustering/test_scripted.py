@@ -85,7 +85,7 @@ def test_labels_and_all_that_is_summed_beside_are_the_same_compiled_or_not(k: in
     rows = torch.from_numpy(draw.integers(-3, 3, (300, 2)).astype(np.float32))
     centers = draw.integers(-3, 3, (k, 2))
     numbers = torch.from_numpy(np.where(draw.random((3, 300)) < 0.1, np.nan, draw.normal(size=(3, 300))))
-    steps = NumberSteps(torch.full((3, 1), 2.0**58), torch.full((3, 1), -1.0))
+    steps = NumberSteps(*(torch.full((3, 1), value, dtype=torch.float64) for value in (2.0**58, -1.0)))
     means = means_of(nearest.tally(rows, centers[None], by_member=True), "cpu")
     places = torch.from_numpy(centers.astype(np.float64))
     found = label_blocks(rows, numbers, places, steps, means, at_once)
