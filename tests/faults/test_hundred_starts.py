@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +21,7 @@ from tests.waiting import wait_until
 
 N = 100
 PLACES = {"max_connections": str(3 * N + 20)}
+PATIENCE = 60  # seconds to get in, where a hundred at once share few cores
 
 
 @pytest.fixture
@@ -46,7 +46,8 @@ def project(roomy: MortalServer, mall_csv: Path, tmp_path: Path) -> Path:
 def started(roomy: MortalServer, project: Path) -> Iterator[IO[str]]:
     """All of them, at work; the lines tell who has ended."""
     command = [sys.executable, "-m", "tests.faults.starts", str(N), str(project)]
-    variables = {**os.environ, "PYTHONPATH": str(ROOT), "DATABASE_URL": roomy.url}
+    url = f"{roomy.url}&connect_timeout={PATIENCE}"
+    variables = {**os.environ, "PYTHONPATH": str(ROOT), "DATABASE_URL": url}
     with subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield process.stdout
@@ -65,9 +66,8 @@ def test_one_of_a_hundred_works_and_the_others_write_nothing(
     started: IO[str], roomy: MortalServer, project: Path
 ) -> None:
     others = [json.loads(started.readline()) for _ in range(N - 1)]
-    said = {one["number"]: (project / f"{one['number']}.stderr").read_text() for one in others}
-    assert Counter(one["exit_code"] for one in others) == {75: N - 1}, list(said.values())[:3]
-    assert all("another run holds the lock" in words for words in said.values())
+    said = [(one["exit_code"], (project / f"{one['number']}.stderr").read_text()) for one in others]
+    assert [(code, words) for code, words in said if code != 75 or "another run holds the lock" not in words] == []
     wait_until((project / "held").exists)
     assert (project / "held").read_text() == "False", "torch was loaded before the lock was taken"
     with roomy.connect() as session:
