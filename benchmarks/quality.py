@@ -25,7 +25,6 @@ import pyarrow as pa
 
 from segjob.clustering.features import scaled_columns
 from segjob.clustering.kmeans import fit
-from segjob.clustering.nearest import one_thread_each
 from segjob.clustering.plan import FeaturePlan, plan_features
 from segjob.clustering.survey import Survey, survey_chunk
 from segjob.engine.local import LocalPopulation
@@ -119,7 +118,7 @@ def draw(generator: str, n_rows: int, n_columns: int, n_clusters: int, offset: i
     plan = plan_features(specs, ["number"] * n_columns, survey, LocalPopulation(InMemory(chunks), lambda chunk: chunk))
     matrix = np.stack([values for _, values in scaled_columns(plan.columns, raw, ())], axis=1)
     prepared = InMemory([plan.prepare(chunk) for chunk in chunks])
-    population = LocalPopulation[np.ndarray](prepared, lambda chunk: chunk, 2, one_thread_each)
+    population = LocalPopulation[np.ndarray](prepared, lambda chunk: chunk, 2)
     return Drawn(plan, matrix, plan.prepare(survey.sample.rows), population)
 
 

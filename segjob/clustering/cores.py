@@ -1,8 +1,8 @@
 """Work on the sample by several cores at once.
 
 Torch's own threads wait for one another after every small step, which gains little on cores that are idle and loses
-much on cores that are not. So rows or starts are split into as many parts as torch has threads, each part is worked on
-by one, and the results, which are exact, are put together.
+much on cores that are not; so it starts none, anywhere. Rows or starts are split into as many parts as there may be
+threads, each part is worked on by one, and the results, which are exact, are put together.
 """
 
 from __future__ import annotations
@@ -16,21 +16,29 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segjob.clustering.nearest import Tally, one_thread_each, tally
+from segjob.clustering.nearest import Tally, tally
 from segjob.threads import Pool
 
 T = TypeVar("T")
 P = TypeVar("P")
 LEAST_ROWS = 2**12
 
+_threads = 1
+
+
+def use_threads(n_threads: int) -> None:
+    """Work on parts by so many threads, and let torch compute in those that call it."""
+    global _threads
+    _threads = n_threads
+    torch.set_num_threads(1)
+
 
 def at_once(compute: Callable[[P], T], parts: Sequence[P]) -> list[T]:
     """Compute something of every part; the results come in the order of the parts."""
-    threads = min(torch.get_num_threads(), len(parts))
-    with one_thread_each():
-        if threads < 2:
-            return [compute(part) for part in parts]
-        return list(team(threads).map(compute, parts))
+    threads = min(_threads, len(parts))
+    if threads < 2:
+        return [compute(part) for part in parts]
+    return list(team(threads).map(compute, parts))
 
 
 @cache
@@ -43,7 +51,7 @@ def row_parts(rows: Tensor) -> Sequence[Tensor]:
     """The rows in one part a core, unless they are few or lie on another device."""
     if rows.device.type != "cpu":
         return [rows]
-    return rows.chunk(max(min(torch.get_num_threads(), len(rows) // LEAST_ROWS), 1))
+    return rows.chunk(max(min(_threads, len(rows) // LEAST_ROWS), 1))
 
 
 def tally_at_once(rows: Tensor, centers: np.ndarray, squares: int | None = None) -> Tally:

@@ -178,13 +178,14 @@ def cold_fit(
     seen = rows[: start.n_rows]
     if warm and can_not_win(start.tally, tally_at_once(seen, warm.settled.centers[None], start.tally.squares)):
         return None
-    centers, n_minibatches, batch_stages = learn_rest(rows[START_ROWS:], start, unit)
+    model, batch_stages = learn_rest(rows[START_ROWS:], start, unit)
+    centers = model.cluster_centers_
     if warm and can_not_win(tally_all(population, centers, device), warm.settled.tally):
         return None
-    centers = centers[largest_first(centers, tally_at_once(rows, centers[None]).counts[0])]
+    centers = centers[largest_first(centers, model.counts_)]
     settled = ordered_passes(rows[:START_ROWS], population, centers, device)
     stages = (*start_stages(start, unit), *batch_stages, pass_stage("full_passes", settled, population.n_rows, unit))
-    return Candidate(settled, stages, n_minibatches, warm=False)
+    return Candidate(settled, stages, sum(stage.steps for stage in batch_stages), warm=False)
 
 
 def can_not_win(cold: Tally, warm: Tally) -> bool:
@@ -192,18 +193,18 @@ def can_not_win(cold: Tally, warm: Tally) -> bool:
     return cold.inertia[0] > COLD_CAN_WIN * warm.inertia[0]
 
 
-def learn_rest(rest: Tensor, start: Start, unit: float) -> tuple[np.ndarray, int, list[Stage]]:
-    """Stream the rows that the starts have not seen through `partial_fit`."""
-    if not len(rest):
-        return start.centers, 0, []
+def learn_rest(rest: Tensor, start: Start, unit: float) -> tuple[MiniBatchKMeans, list[Stage]]:
+    """Stream the rows that the starts have not seen, if there are any, through `partial_fit`."""
     model = MiniBatchKMeans(len(start.centers), device=rest.device.type).begin(start.centers, start.tally)
+    if not len(rest):
+        return model, []
     batches = torch.split(rest, BATCH_ROWS)
     for batch in batches:
         model.partial_fit(batch)
     before = tally_at_once(rest, start.centers[None])
     after = tally_at_once(rest, model.cluster_centers_[None], before.squares)
     stage = Stage("minibatches", len(rest), len(batches), before.inertia[0] * unit**2, after.inertia[0] * unit**2)
-    return model.cluster_centers_, len(batches), [stage]
+    return model, [stage]
 
 
 def start_stages(start: Start, unit: float) -> list[Stage]:

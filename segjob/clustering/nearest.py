@@ -7,7 +7,6 @@ is the same for any blocks, threads, device or order of summation, and ties go t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -31,22 +30,6 @@ def resolve_device(asked: str) -> tuple[str, str | None]:
     if torch.cuda.is_available():
         return "cuda", None
     return "cpu", "there is no CUDA device, so the CPU does the work" if asked == "cuda" else None
-
-
-def use_threads(n_threads: int) -> None:
-    """Compute with so many threads: torch would take every core that it sees, and a container may use fewer."""
-    torch.set_num_threads(n_threads)
-
-
-@contextmanager
-def one_thread_each() -> Iterator[None]:
-    """For passes over several chunks at once: torch computes in the threads that call it and starts no others."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def as_rows(matrix: np.ndarray | Tensor, device: str) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from segjob.clustering.chance import chance
-from segjob.clustering.nearest import assign, one_thread_each
+from segjob.clustering.nearest import assign
 from segjob.clustering.paired_silhouettes import paired_silhouettes
 from segjob.clustering.stability import quick_centers
 from segjob.clustering.starts import Level
@@ -76,17 +76,16 @@ def shape_of(sample: Tensor) -> Shape:
 def null_silhouette(sample: Tensor, n_clusters: int, seed: int) -> Null:
     """The best silhouette with so many segments among clouds without groups.
 
-    Drawn on the CPU by one thread, so that the last digits do not depend on how many there are.
+    Drawn on the CPU, and by the calling thread alone, since the last digits depend on how many there are.
 
     Parameters
     ----------
     sample : (s, d) grid coordinates in the order of the hashes
     """
-    with one_thread_each():
-        shape = shape_of(sample)
-        kinds: dict[str, Draw] = {"one Gaussian cloud": shape.gaussian, "one uniform box": shape.uniform}
-        n_rows = min(len(sample), DRAWN_ROWS)
-        best = {kind: best_of_draws(draw, n_rows, n_clusters, seed) for kind, draw in kinds.items()}
+    shape = shape_of(sample)
+    kinds: dict[str, Draw] = {"one Gaussian cloud": shape.gaussian, "one uniform box": shape.uniform}
+    n_rows = min(len(sample), DRAWN_ROWS)
+    best = {kind: best_of_draws(draw, n_rows, n_clusters, seed) for kind, draw in kinds.items()}
     kind = max(best, key=lambda kind: best[kind])
     return Null(kind, best[kind])
 

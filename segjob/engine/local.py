@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any, Generic, Protocol, TypeVar
@@ -40,8 +39,6 @@ class LocalPopulation(Generic[C]):
     chunks : where they lie
     decode : makes of what is read what a pass is given
     threads : how many chunks are worked on at once; the results do not depend on it
-    during : a context in which several chunks are worked on, such as one that keeps a library from starting threads
-        of its own
     """
 
     def __init__(
@@ -49,12 +46,10 @@ class LocalPopulation(Generic[C]):
         chunks: Chunks,
         decode: Callable[[Any], C],
         threads: int = 1,
-        during: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self.chunks = chunks
         self.decode = decode
         self.threads = threads
-        self.during = during
 
     @property
     def n_rows(self) -> int:
@@ -75,11 +70,11 @@ class LocalPopulation(Generic[C]):
         places = range(self.chunks.n_chunks)
         if self.threads == 1 or len(places) < 2:
             return map(step, places)
-        return in_threads(step, places, self.threads, self.during)
+        return in_threads(step, places, self.threads)
 
     def at_once(self, compute: Callable[[X], T], items: Sequence[X]) -> list[T]:
         """Compute something of each item by as many threads as work on chunks; in the order of the items."""
-        return [*in_threads(lambda place: compute(items[place]), range(len(items)), self.threads, self.during)]
+        return [*in_threads(lambda place: compute(items[place]), range(len(items)), self.threads)]
 
 
 def chunks_at_once(memory: int, chunk_bytes: int, cores: int) -> int:
@@ -87,22 +82,19 @@ def chunks_at_once(memory: int, chunk_bytes: int, cores: int) -> int:
     return max(1, min(cores, memory // chunk_bytes))
 
 
-def in_threads(
-    step: Callable[[int], T], places: range, threads: int, during: Callable[[], AbstractContextManager[None]]
-) -> Iterator[T]:
+def in_threads(step: Callable[[int], T], places: range, threads: int) -> Iterator[T]:
     """The results in order, with at most one more chunk under way than there are threads."""
     pool = Pool(threads, "segjob-pass")
     under_way: deque[Future[T]] = deque()
-    with during():
-        try:
-            for place in places:
-                under_way.append(pool.submit(step, place))
-                if len(under_way) > threads:
-                    yield under_way.popleft().result()
-            while under_way:
+    try:
+        for place in places:
+            under_way.append(pool.submit(step, place))
+            if len(under_way) > threads:
                 yield under_way.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        while under_way:
+            yield under_way.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 @dataclass(frozen=True)
@@ -142,4 +134,4 @@ def zip_populations(left: LocalPopulation[C], right: LocalPopulation[D]) -> Loca
     def decode(both: tuple[Any, Any]) -> tuple[C, D]:
         return left.decode(both[0]), right.decode(both[1])
 
-    return LocalPopulation(Pair(left.chunks, right.chunks), decode, right.threads, right.during)
+    return LocalPopulation(Pair(left.chunks, right.chunks), decode, right.threads)

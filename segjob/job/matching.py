@@ -15,7 +15,6 @@ from segjob.clustering.contingency import Contingency, Predecessor, cross, neare
 from segjob.clustering.key_hash import key_hashes
 from segjob.clustering.kmeans import Fit
 from segjob.clustering.model_features import answers_for
-from segjob.clustering.nearest import one_thread_each
 from segjob.engine.local import LocalPopulation, zip_populations
 from segjob.engine.spool import Spool
 from segjob.job.customers import Customers
@@ -120,7 +119,7 @@ def followed(
         table = table.merge(counted)
         spool.append(pa.RecordBatch.from_arrays([as_arrow(positions)], schema=schema))
     spool.finish()
-    return table, LocalPopulation(spool, decode_positions, customers.labelled.threads, one_thread_each)
+    return table, LocalPopulation(spool, decode_positions, customers.labelled.threads)
 
 
 def decode_positions(batch: pa.RecordBatch) -> np.ndarray:

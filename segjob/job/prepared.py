@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segjob.clustering.nearest import one_thread_each, use_threads
+from segjob.clustering.cores import use_threads
 from segjob.clustering.plan import FeaturePlan, plan_features
 from segjob.clustering.policies import touched
 from segjob.clustering.sample import SampleRows, sample_capacity
@@ -38,15 +38,14 @@ def prepare(task: Task, customers: Customers) -> Prepared:
     """Find the constants of every feature, and put everyone on the grid, chunk by chunk as they were read."""
     use_threads(threads())
     specs, families = task.segmentation.feature_specs(), [column.family for column in task.plan.features]
-    with one_thread_each():
-        plan = plan_features(specs, families, customers.survey, customers.labelled)
+    plan = plan_features(specs, families, customers.survey, customers.labelled)
     folder = task.settings.resources.spool_folder
     schema = matrix_schema(len(plan.clustered))
     spool = task.spools.enter_context(Spool(schema, task.budget, folder, customers.chunk_rows))
     for matrix in customers.labelled.map(plan.prepare):
         spool.append(matrix_batch(finite(matrix)))
     spool.finish()
-    population = LocalPopulation(spool, decode_matrix, customers.labelled.threads, one_thread_each)
+    population = LocalPopulation(spool, decode_matrix, customers.labelled.threads)
     rows = customers.survey.sample.rows.first(sample_capacity(len(plan.clustered)))
     sample = np.concatenate(population.at_once(plan.prepare, rows.blocks(customers.chunk_rows)))
     return Prepared(plan, population, rows, sample)

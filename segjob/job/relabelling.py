@@ -9,6 +9,7 @@ from itertools import chain
 
 import pyarrow as pa
 
+from segjob.config.threads import threads
 from segjob.errors import DataError
 from segjob.job.customers import Spooled, empty_sentence, read_rows
 from segjob.job.task import Task
@@ -69,13 +70,13 @@ def write_labels(task: Task, asked: Asked, spooled: Spooled, phase: Phase) -> No
 
 
 def labels_of(task: Task, asked: Asked, spooled: Spooled) -> Iterator[tuple[pa.RecordBatch, Labels]]:
+    from segjob.clustering.cores import use_threads
     from segjob.clustering.model_pass import ModelPass
-    from segjob.clustering.nearest import one_thread_each
 
+    use_threads(threads())
     label = ModelPass(asked.model, tuple(task.segmentation.feature_specs()), task.device, asked.parent)
-    with one_thread_each():
-        for piece, labels in chain.from_iterable(spooled.labelled.map(label)):
-            yield piece.keys, labels
+    for piece, labels in chain.from_iterable(spooled.labelled.map(label)):
+        yield piece.keys, labels
 
 
 @contextmanager

@@ -13,7 +13,6 @@ from typing import Any
 import psycopg
 import pyarrow as pa
 import pytest
-import torch
 
 from segjob.clustering import (
     candidates,
@@ -28,6 +27,7 @@ from segjob.clustering import (
     stability,
     tournament,
 )
+from segjob.clustering.cores import use_threads
 from segjob.commands.migrate import migrate
 from segjob.config import Settings
 from segjob.config import threads as threads_module
@@ -208,9 +208,9 @@ class Project:
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
     """A run sets what belongs to the process."""
-    threads, pool = torch.get_num_threads(), pa.default_memory_pool()
+    pool = pa.default_memory_pool()
     yield
-    torch.set_num_threads(threads)
+    use_threads(1)
     pa.set_memory_pool(pool)
 
 

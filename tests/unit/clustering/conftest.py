@@ -10,8 +10,8 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import pyarrow as pa
 import pytest
-import torch
 
+from segjob.clustering.cores import use_threads
 from segjob.clustering.features import select_rows, split_excluded
 from segjob.clustering.kmeans import Fit, fit
 from segjob.clustering.labels import LabelPass
@@ -29,12 +29,9 @@ C = TypeVar("C")
 
 
 @pytest.fixture(autouse=True, scope="package")
-def one_thread() -> Iterator[None]:
+def one_thread() -> None:
     """Small sums in several threads only wait for one another, above all while other tests use the cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    use_threads(1)
 
 
 class ListPopulation(Generic[C]):

@@ -8,6 +8,7 @@ import torch
 from sklearn.cluster import KMeans
 
 from segjob.clustering import kmeans, passes
+from segjob.clustering.cores import use_threads
 from segjob.clustering.kmeans import fit
 from segjob.errors import DataError
 from tests.unit.clustering.conftest import ListPopulation, blobs, on_grid
@@ -62,14 +63,10 @@ def test_chunks_do_not_change_one_bit() -> None:
 
 def test_swaps_are_part_of_the_fit_and_the_same_for_any_number_of_threads() -> None:
     matrix = on_grid(blobs(1_500, 4, 8, apart=2.5)[0])
-    threads = torch.get_num_threads()
-    try:
-        found = []
-        for number in (1, 2):
-            torch.set_num_threads(number)
-            found.append(fit_all(matrix, 8))
-    finally:
-        torch.set_num_threads(threads)
+    found = []
+    for n_threads in (2, 1):
+        use_threads(n_threads)
+        found.append(fit_all(matrix, 8))
     assert "swaps" in [stage.stage for stage in found[0].stages]
     assert found[0].stages == found[1].stages
     np.testing.assert_array_equal(found[0].centers, found[1].centers)

@@ -10,6 +10,7 @@ import torch
 from sklearn.cluster import KMeans
 
 from segjob.clustering import tournament
+from segjob.clustering.cores import use_threads
 from segjob.clustering.starts import Level, extend, farthest_rows, refine, repair, seed_centers
 from segjob.clustering.tournament import find_start
 from tests.unit.clustering.conftest import blobs
@@ -99,13 +100,9 @@ def test_where_every_row_is_on_a_centre_an_empty_one_stays() -> None:
 def test_the_same_generator_gives_the_same_start_on_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tournament, "LEVELS", tuple(Level(8_000, 4, 0.0, 3) for _ in range(3)))
     rows = rows_from(np.rint(blobs(9_000, 4, 5, apart=3.0)[0] * 10_000))
-    threads = torch.get_num_threads()
-    try:
-        found = []
-        for number in (1, 2):
-            torch.set_num_threads(number)
-            found.append(find_start(rows, 5, generator(7)))
-    finally:
-        torch.set_num_threads(threads)
+    found = []
+    for n_threads in (2, 1):
+        use_threads(n_threads)
+        found.append(find_start(rows, 5, generator(7)))
     assert found[0].tally.inertia == found[1].tally.inertia
     np.testing.assert_array_equal(found[0].centers, found[1].centers)

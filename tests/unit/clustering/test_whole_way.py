@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from sklearn.metrics import silhouette_score
 
 from segjob.clustering.agreement import adjusted_rand_index
+from segjob.clustering.cores import use_threads
 from segjob.clustering.features import grid_matrix
 from segjob.clustering.labels import label
 from segjob.records.population import Chunk
@@ -111,11 +111,11 @@ def test_the_order_of_the_rows_does_not_change_one_bit() -> None:
 def test_the_threads_do_not_change_one_bit() -> None:
     specs, chunk = mixed(4_000)
     one = segment(specs, chunk, 4)
-    torch.set_num_threads(2)
+    use_threads(2)
     try:
         two = segment(specs, chunk, 4)
     finally:
-        torch.set_num_threads(1)
+        use_threads(1)
     assert fingerprint(one) == fingerprint(two)
 
 
