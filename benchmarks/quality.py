@@ -25,7 +25,7 @@ import pyarrow as pa
 
 from segjob.clustering.features import scaled_columns
 from segjob.clustering.kmeans import fit
-from segjob.clustering.plan import FeaturePlan, plan_features
+from segjob.clustering.plan import FeaturePlan, first_pass, plan_features
 from segjob.clustering.survey import Survey, survey_chunk
 from segjob.engine.local import LocalPopulation
 from segjob.records.population import Chunk
@@ -115,7 +115,8 @@ def draw(generator: str, n_rows: int, n_columns: int, n_clusters: int, offset: i
     chunks = [chunk_of(raw, first) for first in range(0, n_rows, CHUNK)]
     specs = [FeatureSpec(f"f{index}") for index in range(n_columns)]
     survey = survey_of(specs, chunks)
-    plan = plan_features(specs, ["number"] * n_columns, survey, LocalPopulation(InMemory(chunks), lambda chunk: chunk))
+    everyone = LocalPopulation[Chunk](InMemory(chunks), lambda chunk: chunk)
+    plan = plan_features(specs, ["number"] * n_columns, survey, first_pass(specs, survey, everyone), everyone)
     matrix = np.stack([values for _, values in scaled_columns(plan.columns, raw, ())], axis=1)
     prepared = InMemory([plan.prepare(chunk) for chunk in chunks])
     population = LocalPopulation[np.ndarray](prepared, lambda chunk: chunk, 2)

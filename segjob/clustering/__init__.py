@@ -9,12 +9,14 @@ reading can begin while torch still loads; this module imports nothing.
        included, excluded_feature = features.split_excluded(specs, chunk)   # (n,) bool; a name an excluded row
        kept = features.select_rows(chunk, included)
        survey = survey.merge(survey_chunk(specs, kept))                     # survey.survey_chunk, Survey.merge
-       survey = survey.settle()                                             # once, at the end
+       survey = survey.settle()                                             # once, at the end; the first pass below
+                                                                            #    needs all but the sample
 
 2. The constants of the features, in one or two passes over the raw population::
 
-       planned = plan.plan_features(specs, families, survey, population)    # -> FeaturePlan: columns, grid_exponent,
-                                                                            #    unit, warnings
+       source = plan.first_pass(specs, survey, population)                  # -> SourcePass: moments, counts
+       planned = plan.plan_features(specs, families, survey, source, population)  # -> FeaturePlan: columns, unit,
+                                                                                  #    grid_exponent, warnings
 3. The prepared population, and the sample beside it::
 
        matrix = planned.prepare(chunk)                                       # (n, d) float32 whole numbers

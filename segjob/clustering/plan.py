@@ -65,8 +65,26 @@ class FeaturePlan:
         return prepared
 
 
+def first_pass(specs: Sequence[FeatureSpec], survey: Survey, population: Population[Chunk]) -> SourcePass:
+    """What is exact over the population; of the survey this takes all but the sample, which need not be settled.
+
+    Raises
+    ------
+    DataError
+        There is no customer, or a value is so large that its square leaves float64.
+    """
+    check_survey(specs, survey)
+    exponents = [exponent_for(*ends) for ends in zip(survey.minimum, survey.maximum, strict=True)]
+    complete = not survey.n_missing.any()
+    return population.reduce(partial(source_pass, tuple(specs), exponents, candidates(survey), complete))
+
+
 def plan_features(
-    specs: Sequence[FeatureSpec], families: Sequence[FeatureFamily], survey: Survey, population: Population[Chunk]
+    specs: Sequence[FeatureSpec],
+    families: Sequence[FeatureFamily],
+    survey: Survey,
+    source: SourcePass,
+    population: Population[Chunk],
 ) -> FeaturePlan:
     """Find all constants of the features.
 
@@ -77,16 +95,16 @@ def plan_features(
     ----------
     specs, families : the features as configured, and how each column is read
     survey : of exactly the customers of `population`
+    source : the `first_pass` over these
 
     Raises
     ------
     DataError
-        There is no customer, or a value is so large that its square leaves float64.
+        A feature leaves float64 after scale and weight.
     ConfigurationError
         There would be more than 128 columns.
     """
-    check_survey(specs, survey)
-    drafts = place(drafted_columns(specs, families, survey, population))
+    drafts = place(drafted_columns(specs, families, survey, source, population))
     clustered = [draft for draft in drafts if draft.column.position is not None]
     check_reach(clustered)
     exponent = smallest_exponent(max(draft.reach for draft in clustered))
@@ -117,19 +135,24 @@ def check_reach(clustered: list[Draft]) -> None:
             )
 
 
+def candidates(survey: Survey) -> list[list[str]]:
+    """Of each one-hot feature the categories that may be frequent."""
+    return [candidates_of(counts) for counts in survey.categories]
+
+
 def drafted_columns(
-    specs: Sequence[FeatureSpec], families: Sequence[FeatureFamily], survey: Survey, population: Population[Chunk]
+    specs: Sequence[FeatureSpec],
+    families: Sequence[FeatureFamily],
+    survey: Survey,
+    source: SourcePass,
+    population: Population[Chunk],
 ) -> list[Draft]:
     """The columns of all features in the order of the configuration, none of them placed yet."""
-    candidates = [candidates_of(counts) for counts in survey.categories]
-    exponents = [exponent_for(*ends) for ends in zip(survey.minimum, survey.maximum, strict=True)]
-    complete = not survey.n_missing.any()
-    source = population.reduce(partial(source_pass, tuple(specs), exponents, candidates, complete))
     family_of = {spec.column: family for spec, family in zip(specs, families, strict=True)}
     drafts = {
         spec.column: onehot_drafts(spec, family_of[spec.column], names, counts, found.n_missing)
         for spec, names, counts, found in zip(
-            onehot_specs(specs), candidates, source.counts, survey.categories, strict=True
+            onehot_specs(specs), candidates(survey), source.counts, survey.categories, strict=True
         )
     }
     for draft in number_drafts(specs, family_of, survey, source, population):

@@ -152,6 +152,10 @@ class HashSample:
             return self.parts
         return tuple(part.up_to(threshold) for part in self.parts)
 
+    def without_rows(self) -> HashSample:
+        """One of the same capacity that holds nobody."""
+        return HashSample(self.capacity, ())
+
     @property
     def n_held(self) -> int:
         return sum(part.n_rows for part in self.parts)

@@ -14,13 +14,13 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 from segjob.arrays import as_arrow, as_texts
 from segjob.clustering.features import split_excluded
 from segjob.clustering.policies import stood_in_for
-from segjob.clustering.survey import Survey, survey_chunk
 from segjob.config.threads import threads
 from segjob.engine.chunks import decode_chunk
 from segjob.engine.local import LocalPopulation, chunks_at_once
 from segjob.engine.room import check_room, spool_row_bytes
 from segjob.engine.spool import Spool, chunk_rows_of
 from segjob.errors import DatabaseUnavailable, DataError, NoRoom, TryAgain
+from segjob.job.surveying import Surveyed, Surveyor
 from segjob.job.task import Task
 from segjob.postgres.reading.columns import ReadPlan
 from segjob.postgres.reading.expected import Expected
@@ -29,6 +29,7 @@ from segjob.postgres.reading.snapshot import Snapshot, hold
 from segjob.progress import Phase
 from segjob.records.population import Chunk
 from segjob.records.source import FeatureSpec
+from segjob.threads import Pool
 
 PASS_PART = 16  # of the memory, one part in so many holds the chunks that are worked on
 DISTURBED = (DatabaseUnavailable, TryAgain)
@@ -62,7 +63,7 @@ class Spooled:
 class Customers(Spooled):
     """The same of customers to be segmented, with what was learnt of them on the way. At least one is labelled."""
 
-    survey: Survey
+    survey: Surveyed
 
 
 @contextmanager
@@ -87,7 +88,7 @@ def read_customers(task: Task, phase: Phase) -> Iterator[Customers]:
 @contextmanager
 def read_rows(
     task: Task, phase: Phase, specs: Sequence[FeatureSpec], *, surveyed: bool = False
-) -> Iterator[tuple[Spooled, Survey | None]]:
+) -> Iterator[tuple[Spooled, Surveyed | None]]:
     """The same of a source that may be empty; a survey only where it is asked for and there is somebody.
 
     Parameters
@@ -125,7 +126,7 @@ def twice(task: Task, phase: Phase, warnings: list[str]) -> Retrying:
 
 def read_once(
     task: Task, phase: Phase, specs: Sequence[FeatureSpec], spools: ExitStack, *, surveyed: bool
-) -> tuple[Spooled, Survey | None]:
+) -> tuple[Spooled, Surveyed | None]:
     """Everybody under one snapshot, or nobody."""
     folder = task.settings.resources.spool_folder
     rows = chunk_rows_of(len(task.plan.features))
@@ -138,25 +139,7 @@ def read_once(
     memory = task.settings.resources.memory_budget // PASS_PART
     population = LocalPopulation(labelled, decode_chunk, chunks_at_once(memory, rows * row_bytes, threads()))
     spooled = Spooled(taken_at, population, unlabelled, rows, tuple(warnings))
-    return spooled, survey.settled if survey else None
-
-
-class Surveyor:
-    """What is learnt of the customers chunk by chunk."""
-
-    def __init__(self, specs: Sequence[FeatureSpec]) -> None:
-        self._specs = specs
-        self._survey: Survey | None = None
-
-    def see(self, chunk: Chunk) -> None:
-        if chunk.n_rows:
-            found = survey_chunk(self._specs, chunk)
-            self._survey = found if self._survey is None else self._survey.merge(found)
-
-    @property
-    def settled(self) -> Survey | None:
-        """None of nobody."""
-        return self._survey and self._survey.settle()
+    return spooled, survey.finish(spools.enter_context(Pool(1, "segjob-sample"))) if survey else None
 
 
 @dataclass(frozen=True)

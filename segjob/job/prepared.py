@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from segjob.clustering.cores import use_threads
-from segjob.clustering.plan import FeaturePlan, plan_features
+from segjob.clustering.plan import FeaturePlan, first_pass, plan_features
 from segjob.clustering.policies import touched
 from segjob.clustering.sample import SampleRows, sample_capacity
 from segjob.config.threads import threads
@@ -38,7 +38,9 @@ def prepare(task: Task, customers: Customers) -> Prepared:
     """Find the constants of every feature, and put everyone on the grid, chunk by chunk as they were read."""
     use_threads(threads())
     specs, families = task.segmentation.feature_specs(), [column.family for column in task.plan.features]
-    plan = plan_features(specs, families, customers.survey, customers.labelled)
+    source = first_pass(specs, customers.survey.at_once, customers.labelled)
+    survey = customers.survey.settled
+    plan = plan_features(specs, families, survey, source, customers.labelled)
     folder = task.settings.resources.spool_folder
     schema = matrix_schema(len(plan.clustered))
     spool = task.spools.enter_context(Spool(schema, task.budget, folder, customers.chunk_rows))
@@ -46,7 +48,7 @@ def prepare(task: Task, customers: Customers) -> Prepared:
         spool.append(matrix_batch(finite(matrix)))
     spool.finish()
     population = LocalPopulation(spool, decode_matrix, customers.labelled.threads)
-    rows = customers.survey.sample.rows.first(sample_capacity(len(plan.clustered)))
+    rows = survey.sample.rows.first(sample_capacity(len(plan.clustered)))
     sample = np.concatenate(population.at_once(plan.prepare, rows.blocks(customers.chunk_rows)))
     return Prepared(plan, population, rows, sample)
 

@@ -13,7 +13,6 @@ import pytest
 from segjob.clustering.features import select_rows, split_excluded
 from segjob.clustering.kmeans import fit
 from segjob.clustering.labels import LabelPass, nearest_two
-from segjob.clustering.plan import plan_features
 from segjob.clustering.rules import MeasuredRule, learn_rules, measured_rules, rule_counts
 from segjob.clustering.survey import survey_chunk
 from segjob.engine.chunks import decode_chunk
@@ -24,7 +23,7 @@ from segjob.postgres.reading.snapshot import hold
 from segjob.postgres.reading.source import describe
 from segjob.records.population import Chunk
 from segjob.records.source import FeatureSpec, Impute, SourceSpec
-from tests.unit.clustering.conftest import ListPopulation
+from tests.unit.clustering.conftest import ListPopulation, planned
 
 AMOUNT, GENDER = 'Betrag "in" €', "Пол"
 
@@ -85,7 +84,7 @@ def explain(database: Database, specs: Sequence[FeatureSpec], n_clusters: int) -
     survey = reduce(lambda one, other: one.merge(other), [survey_chunk(specs, chunk) for chunk in chunks]).settle()
     families = [feature.family for feature in plan.features]
     types = [feature.type for feature in plan.features]
-    features = plan_features(specs, families, survey, ListPopulation(chunks))
+    features = planned(specs, families, survey, ListPopulation(chunks))
     sample, matrices = features.prepare(survey.sample.rows), [features.prepare(chunk) for chunk in chunks]
     found = fit(sample, ListPopulation(matrices), n_clusters, seed=1, unit=features.unit, device="cpu")
     ids = tuple(range(1, len(found.centers) + 1))

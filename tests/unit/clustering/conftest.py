@@ -15,7 +15,7 @@ from segjob.clustering.cores import use_threads
 from segjob.clustering.features import select_rows, split_excluded
 from segjob.clustering.kmeans import Fit, fit
 from segjob.clustering.labels import LabelPass
-from segjob.clustering.plan import FeaturePlan, plan_features
+from segjob.clustering.plan import FeaturePlan, first_pass, plan_features
 from segjob.clustering.sample import SampleRows
 from segjob.clustering.silhouette import Silhouette, silhouette
 from segjob.clustering.squared_silhouette import SquaredTotals
@@ -88,7 +88,14 @@ def survey_of(specs: Sequence[FeatureSpec], chunks: Sequence[Chunk]) -> Survey:
 def plan_of(specs: Sequence[FeatureSpec], chunks: Chunk | Sequence[Chunk]) -> FeaturePlan:
     chunks = [chunks] if isinstance(chunks, Chunk) else chunks
     families: list[FeatureFamily] = ["text" if spec.onehot else "number" for spec in specs]
-    return plan_features(specs, families, survey_of(specs, chunks), ListPopulation(chunks))
+    return planned(specs, families, survey_of(specs, chunks), ListPopulation(chunks))
+
+
+def planned(
+    specs: Sequence[FeatureSpec], families: Sequence[FeatureFamily], survey: Survey, population: ListPopulation[Chunk]
+) -> FeaturePlan:
+    """The plan of a survey, after the first pass."""
+    return plan_features(specs, families, survey, first_pass(specs, survey, population), population)
 
 
 @dataclass(frozen=True)

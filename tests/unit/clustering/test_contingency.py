@@ -11,12 +11,12 @@ from segjob.clustering.contingency import Contingency, Predecessor, cross, neare
 from segjob.clustering.features import grid_matrix
 from segjob.clustering.labels import nearest_two
 from segjob.clustering.model_features import answers_for
-from segjob.clustering.plan import FeaturePlan, plan_features
+from segjob.clustering.plan import FeaturePlan
 from segjob.clustering.survey import survey_chunk
 from segjob.records.model import Model
 from segjob.records.population import Chunk
 from segjob.records.source import FeatureFamily, FeatureSpec
-from tests.unit.clustering.conftest import ListPopulation, customers, cut, rows_of
+from tests.unit.clustering.conftest import ListPopulation, customers, cut, planned, rows_of
 
 SPECS = (
     FeatureSpec("amount", transform="log1p"),
@@ -33,8 +33,8 @@ def people(n: int, seed: int) -> Chunk:
     return customers(numbers, [rng.choice(["red", "green", "blue"], n).tolist()])
 
 
-def planned(chunk: Chunk, specs: tuple[FeatureSpec, ...] = SPECS) -> FeaturePlan:
-    return plan_features(specs, FAMILIES, survey_chunk(specs, chunk), ListPopulation([chunk]))
+def plan_for(chunk: Chunk, specs: tuple[FeatureSpec, ...] = SPECS) -> FeaturePlan:
+    return planned(specs, FAMILIES, survey_chunk(specs, chunk), ListPopulation([chunk]))
 
 
 def model_of(plan: FeaturePlan, chunk: Chunk, k: int) -> Model:
@@ -61,7 +61,7 @@ def test_the_nearest_is_so_where_coordinates_are_as_large_as_they_can_be() -> No
 @pytest.mark.parametrize("other", [5, 6])
 def test_the_old_model_places_customers_with_its_own_constants(other: int) -> None:
     before, today = people(500, 5), people(800, other)
-    plan, model = planned(today), model_of(planned(before), before, 4)
+    plan, model = plan_for(today), model_of(plan_for(before), before, 4)
     asked = Predecessor(model, plan, SPECS, "cpu")
     matrix = grid_matrix(model.columns, model.grid_exponent, today.numbers, today.categories, clamp=True)
     expected = nearest_two(model.centers, matrix.astype(np.float32), "cpu").index
@@ -70,7 +70,7 @@ def test_the_old_model_places_customers_with_its_own_constants(other: int) -> No
 
 def test_on_the_same_grid_today_s_coordinates_are_used_and_the_same_centres_need_no_question() -> None:
     chunk = people(500, 5)
-    plan = planned(chunk)
+    plan = plan_for(chunk)
     model = model_of(plan, chunk, 4)
     asked = Predecessor(model, plan, SPECS, "cpu")
     assert asked.on_the_same_grid
@@ -84,7 +84,7 @@ def test_on_the_same_grid_today_s_coordinates_are_used_and_the_same_centres_need
 
 def test_chunks_and_their_order_change_nothing() -> None:
     before, today = people(500, 5), people(900, 6)
-    plan, model = planned(today), model_of(planned(before), before, 4)
+    plan, model = plan_for(today), model_of(plan_for(before), before, 4)
     asked = Predecessor(model, plan, SPECS, "cpu")
     centers = plan.prepare(today)[:6].astype(np.int64)
 
@@ -101,14 +101,14 @@ def test_chunks_and_their_order_change_nothing() -> None:
 
 def test_features_in_another_order_are_the_same_features() -> None:
     before, today = people(500, 5), people(800, 6)
-    model = model_of(planned(before), before, 4)
+    model = model_of(plan_for(before), before, 4)
     reordered = (SPECS[2], SPECS[0], SPECS[1])
     turned = Chunk(today.keys, today.numbers[:, ::-1], today.categories)
     families: tuple[FeatureFamily, ...] = ("number", "number", "text")
-    plan = plan_features(reordered, families, survey_chunk(reordered, turned), ListPopulation([turned]))
+    plan = planned(reordered, families, survey_chunk(reordered, turned), ListPopulation([turned]))
     assert answers_for(model, reordered, families)
     found = Predecessor(model, plan, reordered, "cpu").positions(turned, plan.prepare(turned))
-    straight = planned(today)
+    straight = plan_for(today)
     assert (
         found.tolist() == Predecessor(model, straight, SPECS, "cpu").positions(today, straight.prepare(today)).tolist()
     )
@@ -116,7 +116,7 @@ def test_features_in_another_order_are_the_same_features() -> None:
 
 def test_a_model_is_asked_only_about_features_that_it_has_read_the_same_way() -> None:
     chunk = people(500, 5)
-    model = model_of(planned(chunk), chunk, 4)
+    model = model_of(plan_for(chunk), chunk, 4)
     assert answers_for(model, [replace(SPECS[0], transform="none", weight=2.0), *SPECS[1:]], FAMILIES)
     assert not answers_for(model, SPECS[:2], FAMILIES[:2])
     assert not answers_for(model, [*SPECS, FeatureSpec("more")], [*FAMILIES, "number"])
@@ -129,7 +129,7 @@ def test_a_model_that_left_customers_out_can_not_be_asked_once_they_are_in() -> 
     excluding = (replace(SPECS[0], impute="exclude"), *SPECS[1:])
     chunk = people(500, 5)
     present = rows_of(chunk, np.flatnonzero(~np.isnan(chunk.numbers[:, 0])))
-    model = model_of(planned(present, excluding), present, 4)
+    model = model_of(plan_for(present, excluding), present, 4)
     assert answers_for(model, excluding, FAMILIES)
     assert not answers_for(model, SPECS, FAMILIES)
     assert not answers_for(model, [replace(excluding[0], transform="none"), *SPECS[1:]], FAMILIES)

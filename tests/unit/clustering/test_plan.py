@@ -16,7 +16,7 @@ from segjob.errors import ConfigurationError, DataError
 from segjob.records.model import ModelColumn
 from segjob.records.population import Chunk
 from segjob.records.source import FeatureSpec
-from tests.unit.clustering.conftest import ListPopulation, customers, cut, plan_of, rows_of, survey_of
+from tests.unit.clustering.conftest import ListPopulation, customers, cut, plan_of, planned, rows_of, survey_of
 
 NAN = float("nan")
 AMOUNTS = np.random.default_rng(1).lognormal(4, 1.5, 2_000)
@@ -253,11 +253,9 @@ def test_columns_stand_in_the_order_of_the_configuration() -> None:
 
 
 def test_features_without_clip_or_standardised_logarithm_need_one_pass_only() -> None:
-    from segjob.clustering.plan import plan_features
-
     for spec, n_passes in [(FeatureSpec("x"), 1), (FeatureSpec("x", "log1p"), 2), (FeatureSpec("x", clip=(0, 0.9)), 2)]:
         population = ListPopulation([customers(AMOUNTS)])
-        plan_features([spec], ["number"], survey_of([spec], population.chunks), population)
+        planned([spec], ["number"], survey_of([spec], population.chunks), population)
         assert population.n_passes == n_passes
 
 
