@@ -138,7 +138,8 @@ class Spool:
         self.finished = True
 
     def _keep(self, batches: list[pa.RecordBatch]) -> None:
-        message = pa.concat_batches(batches).serialize()
+        whole = batches[0] if len(batches) == 1 else pa.concat_batches(batches)  # which copies even one
+        message = whole.serialize()
         self.n_bytes += message.size
         # Once in the file, always in the file: the order of the chunks needs no second look at the budget.
         if not self._in_file and self._budget.take(message.size):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+import pyarrow as pa
 
 from segjob.clustering.cores import use_threads
 from segjob.clustering.plan import FeaturePlan, first_pass, plan_features
@@ -17,6 +19,7 @@ from segjob.engine.spool import Spool
 from segjob.errors import InternalError
 from segjob.job.customers import Customers
 from segjob.job.task import Task
+from segjob.records.population import Chunk
 
 
 @dataclass(frozen=True)
@@ -44,13 +47,17 @@ def prepare(task: Task, customers: Customers) -> Prepared:
     folder = task.settings.resources.spool_folder
     schema = matrix_schema(len(plan.clustered))
     spool = task.spools.enter_context(Spool(schema, task.budget, folder, customers.chunk_rows))
-    for matrix in customers.labelled.map(plan.prepare):
-        spool.append(matrix_batch(finite(matrix)))
+    for batch in customers.labelled.map(partial(grid_batch, plan)):
+        spool.append(batch)
     spool.finish()
     population = LocalPopulation(spool, decode_matrix, customers.labelled.threads)
     rows = survey.sample.rows.first(sample_capacity(len(plan.clustered)))
     sample = np.concatenate(population.at_once(plan.prepare, rows.blocks(customers.chunk_rows)))
     return Prepared(plan, population, rows, sample)
+
+
+def grid_batch(plan: FeaturePlan, chunk: Chunk) -> pa.RecordBatch:
+    return matrix_batch(finite(plan.prepare(chunk)))
 
 
 def finite(matrix: np.ndarray) -> np.ndarray:
