@@ -58,12 +58,12 @@ def run(database: Database, settings: Settings, name: str, order: Order, progres
     SegjobError
         Whatever went wrong; the published version is as it was.
     """
-    with open_task(database, settings, name, order, progress) as task:
+    with database.kept() as kept, open_task(kept, settings, name, order, progress) as task:
         if order.dry_run:
             return rehearse(task)
         with (
-            fit_lock(database, name) as lock,
-            recorded(database, progress, started(task)) as record,
+            fit_lock(kept, name) as lock,
+            recorded(kept, progress, started(task)) as record,
             fenced(lock),
         ):
             clear_away(task)

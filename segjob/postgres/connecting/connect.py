@@ -6,8 +6,9 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from select import POLLIN, poll
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -129,25 +130,53 @@ class Database:
 
     @cached_property
     def engine(self) -> Engine:
-        """SQLAlchemy's engine; the tables of `tables.py` find their schemas through it."""
-        from sqlalchemy import create_engine  # a third of a second, which commands that only list do without
+        """SQLAlchemy's engine, which opens a session for each use and closes it."""
         from sqlalchemy.pool import NullPool
+
+        return self.make_engine(poolclass=NullPool)
+
+    @cached_property
+    def transactions(self) -> Engine:
+        """What `begin` takes its sessions from."""
+        return self.engine
+
+    def make_engine(self, **pool: Any) -> Engine:
+        """An engine with a pool of its own; the tables of `tables.py` find their schemas through it."""
+        from sqlalchemy import create_engine  # a third of a second, which commands that only list do without
 
         # Why a session could not be closed is nobody's concern, and Python would print it with a traceback.
         logging.getLogger("sqlalchemy.pool").addHandler(logging.NullHandler())
-        engine = create_engine(
-            "postgresql+psycopg://", creator=self.open_pooled, poolclass=NullPool, hide_parameters=True
-        )
+        engine = create_engine("postgresql+psycopg://", creator=self.open_pooled, hide_parameters=True, **pool)
         return engine.execution_options(schema_translate_map={"$private": self.schemas.private})
+
+    @contextmanager
+    def kept(self) -> Iterator[Database]:
+        """The same database, whose transactions share a session as long as they come one after the other.
+
+        One that has ended in between, as by the server's `idle_session_timeout`, is noticed, and another is opened.
+        It is closed with the block.
+        """
+        from sqlalchemy.event import listen
+        from sqlalchemy.pool import QueuePool
+
+        database = replace(self)
+        engine = self.make_engine(poolclass=QueuePool, pool_size=1, max_overflow=-1)
+        listen(engine.pool, "checkout", refuse_ended)
+        vars(database)["transactions"] = engine
+        try:
+            yield database
+        finally:
+            with leaving():
+                engine.dispose()
 
     def open(self) -> Session:
         """Open a session of the driver's own, with the job's settings; retries until the deadline."""
         return open_session(self, self.deadline, self.settle)
 
     def open_pooled(self) -> psycopg.Connection:
-        """The same for SQLAlchemy."""
+        """The same for SQLAlchemy. Nothing is prepared: what a kept session knows of a table may be old."""
         session = self.open()
-        session.pooled = True
+        session.pooled, session.prepare_threshold = True, None
         return session
 
     def settle(self, session: psycopg.Connection) -> None:
@@ -161,7 +190,7 @@ class Database:
     @contextmanager
     def begin(self) -> Iterator[Connection]:
         """One transaction: committed when the block ends, rolled back when it raises; driver errors are translated."""
-        with leaving(), translated(), self.engine.begin() as connection:
+        with leaving(), translated(), self.transactions.begin() as connection:
             yield connection
 
     @contextmanager
@@ -227,6 +256,25 @@ def connected(database: Database, patience: float) -> Session:
         )
     except psycopg.Error as error:
         raise connection_error(error, database.key) from None
+
+
+def refuse_ended(session: psycopg.Connection, *_: object) -> None:
+    """Have the pool open another session in the place of one that the server has ended, or has something to say of.
+
+    Nobody is asked: to a session that nothing was asked of, a server speaks when it ends. (SQLAlchemy's own question
+    would lose a signal that comes meanwhile.)
+    """
+    from sqlalchemy.exc import DisconnectionError
+
+    if session.closed or has_something_to_say(session):
+        raise DisconnectionError
+
+
+def has_something_to_say(session: psycopg.Connection) -> bool:
+    """Whether bytes of the server, or their end, wait to be read."""
+    waiting = poll()
+    waiting.register(session.fileno(), POLLIN)
+    return bool(waiting.poll(0))
 
 
 def deadline_of(conninfo: str) -> float:
