@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from select import POLLIN, poll
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 
 from segjob.errors import DatabaseUnavailable, Stopped
 from segjob.postgres.connecting.conninfo import refuse_misread
+from segjob.postgres.connecting.keeping import refuse_ended
 from segjob.postgres.connecting.meaning import connection_error, translated
 from segjob.postgres.connecting.pooling import refuse_shared
 
@@ -162,7 +162,7 @@ class Database:
         database = replace(self)
         engine = self.make_engine(poolclass=QueuePool, pool_size=1, max_overflow=-1)
         listen(engine.pool, "checkout", refuse_ended)
-        vars(database)["transactions"] = engine
+        vars(database)["transactions"] = engine  # where the cached property looks first
         try:
             yield database
         finally:
@@ -256,25 +256,6 @@ def connected(database: Database, patience: float) -> Session:
         )
     except psycopg.Error as error:
         raise connection_error(error, database.key) from None
-
-
-def refuse_ended(session: psycopg.Connection, *_: object) -> None:
-    """Have the pool open another session in the place of one that the server has ended, or has something to say of.
-
-    Nobody is asked: to a session that nothing was asked of, a server speaks when it ends. (SQLAlchemy's own question
-    would lose a signal that comes meanwhile.)
-    """
-    from sqlalchemy.exc import DisconnectionError
-
-    if session.closed or has_something_to_say(session):
-        raise DisconnectionError
-
-
-def has_something_to_say(session: psycopg.Connection) -> bool:
-    """Whether bytes of the server, or their end, wait to be read."""
-    waiting = poll()
-    waiting.register(session.fileno(), POLLIN)
-    return bool(waiting.poll(0))
 
 
 def deadline_of(conninfo: str) -> float:
