@@ -27,7 +27,7 @@ _threads = 1
 
 
 def use_threads(n_threads: int) -> None:
-    """Work on parts by so many threads, and let torch compute in those that call it."""
+    """Work on parts by so many threads, and let torch compute in those that call it; said before it computes."""
     global _threads
     _threads = n_threads
     torch.set_num_threads(1)

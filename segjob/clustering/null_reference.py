@@ -76,7 +76,7 @@ def shape_of(sample: Tensor) -> Shape:
 def null_silhouette(sample: Tensor, n_clusters: int, seed: int) -> Null:
     """The best silhouette with so many segments among clouds without groups.
 
-    Drawn on the CPU, and by the calling thread alone, since the last digits depend on how many there are.
+    Drawn on the CPU. The last digits depend on how many threads torch has, and after `cores.use_threads` that is one.
 
     Parameters
     ----------

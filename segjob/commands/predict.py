@@ -13,6 +13,7 @@ from segjob import console
 from segjob.clustering.features import by_feature, grid_matrix, specs_of, split_excluded
 from segjob.commands.database import opened
 from segjob.config import Settings
+from segjob.config.threads import threads
 from segjob.errors import ConfigurationError, DataError, UsageError
 from segjob.postgres.publishing.versions import load_version
 from segjob.records.model import Labels, Model, ModelColumn
@@ -113,8 +114,10 @@ def assign(version: Version, chunk: Chunk) -> list[dict[str, Any]]:
 
 
 def label_rows(model: Model, matrix: np.ndarray) -> Labels:
+    from segjob.clustering.cores import use_threads
     from segjob.clustering.labels import label
 
+    use_threads(threads())
     return label(model.centers, matrix, model.unit, model.segment_ids, "cpu")
 
 

@@ -139,7 +139,9 @@ def read_once(
     memory = task.settings.resources.memory_budget // PASS_PART
     population = LocalPopulation(labelled, decode_chunk, chunks_at_once(memory, rows * row_bytes, threads()))
     spooled = Spooled(taken_at, population, unlabelled, rows, tuple(warnings))
-    return spooled, survey.finish(spools.enter_context(Pool(1, "segjob-sample"))) if survey else None
+    if survey is None:
+        return spooled, None
+    return spooled, survey.finish(spools.enter_context(Pool(1, "segjob-sample")))
 
 
 @dataclass(frozen=True)

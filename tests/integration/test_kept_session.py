@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import main_thread
 
 import psycopg
 import pytest
@@ -63,22 +65,30 @@ def test_one_that_was_ended_in_between_is_replaced(kept, connection):
     assert process_of(kept) != before
 
 
-def test_one_that_a_signal_closed_is_replaced(kept):
-    with pytest.raises(Stopped), kept.begin() as connection:
-        stop_in_a_statement(connection)
-    assert process_of(kept)
+def test_one_that_a_signal_closed_is_replaced(kept, connection):
+    before = process_of(kept)
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(signal_in_a_statement, connection, before)
+        with pytest.raises(Stopped):
+            stop_in_a_statement(kept)
+    assert process_of(kept) != before
 
 
-def stop_in_a_statement(connection: Connection) -> None:
-    """As a signal does that comes before the answer."""
+def signal_in_a_statement(connection: psycopg.Connection, pid: int) -> None:
+    """Interrupt the main thread while a session sleeps, before it has its answer."""
+    asleep = "SELECT FROM pg_stat_activity WHERE pid = %s AND wait_event = 'PgSleep'"
+    wait_until(lambda: connection.execute(asleep, [pid]).fetchone() is not None)
+    signal.pthread_kill(main_thread().ident or 0, signal.SIGALRM)
 
+
+def stop_in_a_statement(database: Database) -> None:
     def stop(*_: object) -> None:
         raise Stopped("SIGALRM")
 
     before = signal.signal(signal.SIGALRM, stop)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.05)
-        connection.execute(text("SELECT pg_catalog.pg_sleep(30)"))
+        with database.begin() as connection:
+            connection.execute(text("SELECT pg_catalog.pg_sleep(30)"))
     finally:
         signal.signal(signal.SIGALRM, before)
 

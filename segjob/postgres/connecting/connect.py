@@ -162,7 +162,8 @@ class Database:
         database = replace(self)
         engine = self.make_engine(poolclass=QueuePool, pool_size=1, max_overflow=-1)
         listen(engine.pool, "checkout", refuse_ended)
-        vars(database)["transactions"] = engine  # where the cached property looks first
+        # Where the property looks first. A field would go into copies too, whose deadline its sessions do not keep.
+        vars(database)["transactions"] = engine
         try:
             yield database
         finally:

@@ -28,7 +28,7 @@ from segjob.records.source import FeatureFamily, FeatureSpec
 C = TypeVar("C")
 
 
-@pytest.fixture(autouse=True, scope="package")
+@pytest.fixture(autouse=True)
 def one_thread() -> None:
     """Small sums in several threads only wait for one another, above all while other tests use the cores."""
     use_threads(1)

@@ -19,11 +19,8 @@ def met(barrier: threading.Barrier, part: int) -> tuple[int, str]:
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_so_many_threads_of_ours_work_at_once_and_none_of_torch(n_threads: int) -> None:
     use_threads(n_threads)
-    try:
-        barrier = threading.Barrier(n_threads)
-        found = at_once(lambda part: met(barrier, part), range(4))
-        assert torch.get_num_threads() == 1
-    finally:
-        use_threads(1)
+    barrier = threading.Barrier(n_threads)
+    found = at_once(lambda part: met(barrier, part), range(4))
+    assert torch.get_num_threads() == 1
     assert [part for part, _ in found] == [0, 1, 2, 3]
     assert len({name for _, name in found}) == n_threads
