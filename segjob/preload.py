@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
@@ -17,11 +18,11 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Thread
 from types import ModuleType
 from typing import Any
 
 COMPILED = ("mmap", "numpy", "psycopg", "pyarrow.compute", "sqlalchemy")
+LOADING = "segjob-preload"
 FOR_COMPILERS = "torch._meta_registrations"
 """What shape the result of every operation has, for tensors that hold no numbers (docs/decisions/0019)."""
 TRIED = ("2.13.0+cpu",)
@@ -37,7 +38,14 @@ def preload_torch() -> None:
     postpone()
     for name in COMPILED:
         import_module(name)
-    Thread(target=load_library, name="segjob-preload").start()
+    threading.Thread(target=load_library, name=LOADING).start()
+
+
+def wait_for_library() -> None:
+    """Wait for what `preload_torch` began, if it did. Who imports torch meanwhile keeps everybody waiting, too."""
+    for thread in threading.enumerate():
+        if thread.name == LOADING:
+            thread.join()
 
 
 def load_library() -> None:

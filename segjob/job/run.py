@@ -38,6 +38,7 @@ from segjob.postgres.publishing.versions import (
     store_version,
 )
 from segjob.postgres.writing.write import Part, completing, drop_orphans, new_part
+from segjob.preload import wait_for_library
 from segjob.progress import Progress
 from segjob.records.version import Version
 from segjob.threads import start
@@ -129,6 +130,7 @@ def load_torch() -> None:
 
 def import_ahead() -> None:
     with suppress(Exception):  # who needs it imports it again, and says what is wrong
+        wait_for_library()
         import_module("segjob.job.labelling")
 
 

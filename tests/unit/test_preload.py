@@ -52,6 +52,23 @@ import segjob.commands.run
 print(*compiled() - before)
 """
 
+AHEAD = """
+import sys, threading
+from segjob import preload
+from segjob.job.run import load_torch
+
+loaded = threading.Event()
+preload.load_library = loaded.wait
+preload.preload_torch()
+load_torch()
+(importing,) = (thread for thread in threading.enumerate() if thread.name == "segjob-import")
+importing.join(0.5)
+print(importing.is_alive(), "torch" in sys.modules)
+loaded.set()
+importing.join()
+print("torch" in sys.modules)
+"""
+
 ASKED = """
 from segjob.preload import postpone
 postpone()
@@ -85,6 +102,10 @@ def test_where_there_is_no_torch_nothing_happens():
 
 def test_a_run_waits_for_no_other_library_while_that_of_torch_is_loaded():
     assert printed(WAITING) == []
+
+
+def test_torch_is_imported_when_its_library_is_there():
+    assert printed(AHEAD) == ["True", "False", "True"]
 
 
 @tried
