@@ -40,7 +40,7 @@ def print_phases(ground: Ground, n_cores: int) -> None:
     """Run segjob once, and tell for each phase of its log who was busy meanwhile."""
     ground.make()
     ground.prepare(0)
-    ground.server.execute("CHECKPOINT")
+    ground.calm()
     samples, log = sampled(ground)
     whole = Window("whole process", samples[0].at, samples[-1].at)
     print(f"\n{ground.customers}, k = {ground.n_clusters}; idle is of {n_cores} cores")

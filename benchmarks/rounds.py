@@ -71,10 +71,10 @@ def compare(ground: Ground, names: Sequence[str], times: int = 3) -> Comparison:
 
 
 def measure(ground: Ground, contender: Contender) -> Measurement:
-    """Run a contender once, right after a checkpoint, and ask the server what it has spent on it."""
+    """Run a contender once, where all is calm, and ask the server what it has spent on it."""
     contender.clean()
     command = contender.command()
-    ground.server.execute("CHECKPOINT")
+    ground.calm()
     before = spent(ground.server)
     printed, taken = launched(command, ground)
     after = spent(ground.server).since(before)

@@ -15,6 +15,7 @@ import pytest
 from benchmarks.contenders.program import nearest_two
 from benchmarks.customers import Customers
 from benchmarks.first_query import steps, widest_join
+from benchmarks.ground import TOUCH
 from benchmarks.model import Point, Size, errors, fit, takeovers
 from benchmarks.phases import Sample, Window, burnt, windows
 from benchmarks.promises import PROMISES, Limit, limit_lines
@@ -25,11 +26,10 @@ BURN = "import time\nwhile time.process_time() < 0.3: pass"
 BURN_IN_A_CHILD = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {BURN!r}])"
 
 
-def launched(tmp_path: Path, program: str) -> dict[str, float]:
-    """What the launcher writes down about a Python program."""
+def launched(tmp_path: Path, *arguments: str) -> dict[str, float]:
+    """What the launcher writes down about Python with these arguments."""
     report = tmp_path / "report.json"
-    command = [sys.executable, "-I", "-S", str(LAUNCH), str(report), sys.executable, "-c", program]
-    subprocess.run(command, check=True)
+    subprocess.run([sys.executable, "-I", "-S", str(LAUNCH), str(report), sys.executable, *arguments], check=True)
     taken: dict[str, float] = json.loads(report.read_text())
     return taken
 
@@ -43,19 +43,24 @@ def comparison(**walls: float) -> Comparison:
 
 
 def test_a_process_is_charged_with_what_its_children_burn(tmp_path: Path) -> None:
-    assert launched(tmp_path, BURN_IN_A_CHILD)["cpu"] >= 0.3
+    assert launched(tmp_path, "-c", BURN_IN_A_CHILD)["cpu"] >= 0.3
 
 
 def test_the_peak_is_that_of_the_process_and_not_of_who_started_it(tmp_path: Path) -> None:
     ballast = np.ones(2**25)  # 256 MiB in this process
-    small = launched(tmp_path, "pass")["peak"]
-    large = launched(tmp_path, "ballast = bytearray(100 * 2**20)")["peak"]
+    small = launched(tmp_path, "-c", "pass")["peak"]
+    large = launched(tmp_path, "-c", "ballast = bytearray(100 * 2**20)")["peak"]
     assert small < ballast.nbytes / 4
     assert large - small == pytest.approx(100 * 2**20, rel=0.1)
 
 
+def test_the_memory_that_a_machine_is_to_have_is_written_to_and_given_back(tmp_path: Path) -> None:
+    few, many = (launched(tmp_path, "-I", "-S", str(TOUCH), str(n_bytes))["peak"] for n_bytes in (1, 100 * 2**20 + 1))
+    assert many - few == pytest.approx(100 * 2**20, rel=0.1)
+
+
 def test_an_exit_code_is_passed_on(tmp_path: Path) -> None:
-    assert launched(tmp_path, "raise SystemExit(3)")["exit_code"] == 3
+    assert launched(tmp_path, "-c", "raise SystemExit(3)")["exit_code"] == 3
 
 
 def test_the_server_is_charged_with_processes_that_have_ended() -> None:
