@@ -79,18 +79,6 @@ GROUP BY b.bytes
 HAVING
     bool_and(c.relkind = 'p' OR (a.amname = 'heap' AND (c.relkind = 'r' OR (c.relkind = 'm' AND %(kept)s::boolean))))
 
--- name: columns_without_null
--- The columns that hold no NULL by their definition, or as far as ANALYZE saw.
-SELECT a.attname
-FROM pg_catalog.pg_class AS c
-JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-LEFT JOIN pg_catalog.pg_stats AS s
-    ON s.schemaname = n.nspname AND s.tablename = c.relname AND s.attname = a.attname
-WHERE c.oid = pg_catalog.to_regclass(%(relation)s)
-GROUP BY a.attname, a.attnotnull
-HAVING a.attnotnull OR max(s.null_frac) = 0
-
 -- name: export_snapshot
 SELECT pg_catalog.pg_export_snapshot(), pg_catalog.transaction_timestamp()
 

@@ -279,17 +279,20 @@ def test_ranges_are_of_about_one_size(pages, monkeypatch):
     assert len(sizes) >= (1 if len(pages) > 1000 else 4)
 
 
-def test_null_is_looked_for_where_it_may_be_and_found_everywhere(shop, connection):
-    connection.execute("""
-        CREATE TABLE public.sure (id int, never float8 NOT NULL, none_yet float8, few float8);
-        INSERT INTO public.sure SELECT i, i, i, nullif(i, 5) FROM generate_series(1, 9000) AS i;
-        ANALYZE public.sure;
-        INSERT INTO public.sure VALUES (9001, 1, NULL, NULL), (9002, 1, 2, 3)
+@pytest.mark.parametrize("n_features", range(1, 10))
+def test_numbers_that_travel_four_at_a_time_arrive_bit_by_bit(shop, connection, n_features):
+    names = [f"f{place}" for place in range(n_features)]
+    sample = "ARRAY[0.1, -0, 'NaN', 'Infinity', '-Infinity', 5e-324, 1.7976931348623157e308, NULL, 1e-300]::float8[]"
+    connection.execute(f"""
+        CREATE TABLE public.packed AS SELECT i AS id, {
+        ", ".join(f"({sample})[1 + (i / {9**place}) % 9] AS {name}" for place, name in enumerate(names[:3]))
+    } {"".join(f", i / {place}::float8 AS {name}" for place, name in enumerate(names) if place > 2)}
+        FROM generate_series(1, 1000) AS i
     """)
     with shop.begin() as session:
-        description = describe(session, SourceSpec(relation="public.sure"))
-    wanted = plan_read(description, ["id"], [FeatureSpec(name) for name in ("never", "none_yet", "few")])
+        description = describe(session, SourceSpec(relation="public.packed"))
+    wanted = plan_read(description, ["id"], [FeatureSpec(name) for name in names])
     with hold(shop, wanted) as held:
         (statement,) = read_statements(wanted, held.extent, 1)
-    assert statement.count("coalesce") == 1
+    assert statement.count(" AS c") == 1 + -(-n_features // 4)
     assert read_parts(shop, wanted)[1] == plain(shop, wanted)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segjob.errors import InternalError
-from segjob.postgres.reading.rows import RowDecoder
+from segjob.postgres.reading.rows import Column, RowDecoder, singly
 
 FORMATS = {pa.int16(): "!h", pa.int32(): "!i", pa.int64(): "!q", pa.float32(): "!f", pa.float64(): "!d"}
 NUMBER = pa.field("n:x", pa.float64(), nullable=False)
@@ -35,8 +35,17 @@ def encoded(value: Any, field: pa.Field) -> bytes:
 
 
 def row(values: Sequence[Any], schema: pa.Schema) -> bytes:
-    body = struct.pack("!h", len(schema)) + b"".join(map(encoded, values, schema))
+    return framed([encoded(value, field) for value, field in zip(values, schema, strict=True)])
+
+
+def framed(columns: Sequence[bytes]) -> bytes:
+    body = struct.pack("!h", len(columns)) + b"".join(columns)
     return struct.pack("!cI", b"d", len(body) + 4) + body
+
+
+def packed(numbers: Sequence[float]) -> bytes:
+    """Several numbers as one value."""
+    return struct.pack(f"!i{len(numbers)}d", 8 * len(numbers), *numbers)
 
 
 def message(rows: Iterable[Sequence[Any]], schema: pa.Schema) -> np.ndarray:
@@ -44,9 +53,13 @@ def message(rows: Iterable[Sequence[Any]], schema: pa.Schema) -> np.ndarray:
 
 
 def decoded(data: np.ndarray, schema: pa.Schema, ends: Iterable[int] = ()) -> list[list[Any]]:
-    """Decode the data as they come in pieces that end there."""
-    decoder = RowDecoder(schema)
-    columns: list[list[Any]] = [[] for _ in schema]
+    return decoded_columns(data, singly(schema), ends)
+
+
+def decoded_columns(data: np.ndarray, held: Sequence[Column], ends: Iterable[int] = ()) -> list[list[Any]]:
+    """Decode the data as they come in pieces that end there; a list for each field."""
+    decoder = RowDecoder(held)
+    columns: list[list[Any]] = [[] for column in held for _ in column]
     begin = 0
     for end in (*sorted(ends), len(data)):
         found, used = decoder.decode(data[begin:end])
@@ -93,6 +106,43 @@ def test_what_is_decoded_is_what_was_sent(table):
         assert exact(columns[place]) == exact(sent)
 
 
+@given(
+    n_numbers=st.lists(st.integers(1, 4), min_size=1, max_size=4),
+    before=st.sampled_from([None, KEY, TEXT]),
+    after=st.sampled_from([None, UUID, TEXT]),
+    ends=st.lists(st.integers(0, 600), max_size=3),
+    data=st.data(),
+)
+def test_several_numbers_in_one_column_are_those_that_were_sent(n_numbers, before, after, ends, data):
+    held = [(before,)] * bool(before) + [(NUMBER,) * n for n in n_numbers] + [(after,)] * bool(after)
+    fields = [field for column in held for field in column]
+    drawn = {**VALUES, NUMBER: floats}
+    rows = data.draw(st.lists(st.tuples(*(drawn[field] for field in fields)), max_size=12))
+    sent = np.frombuffer(b"".join(framed(columns_of(values, held)) for values in rows), np.uint8)
+    columns = decoded_columns(sent, held, [end for end in ends if end < len(sent)])
+    for place, field in enumerate(fields):
+        expected = [values[place] for values in rows]
+        if field == NUMBER:
+            expected = [value if np.isfinite(value) else np.nan for value in expected]
+        assert exact(columns[place]) == exact(expected)
+
+
+def columns_of(values: Sequence[Any], held: Sequence[Column]) -> list[bytes]:
+    remaining = iter(values)
+    return [
+        packed([next(remaining) for _ in column]) if column[0] == NUMBER else encoded(next(remaining), column[0])
+        for column in held
+    ]
+
+
+@pytest.mark.parametrize("before", [KEY, TEXT])
+@pytest.mark.parametrize("value", [encoded(None, NUMBER), packed([1.0]), packed([1.0, 2.0, 3.0])])
+def test_other_than_so_many_numbers_is_an_error(before, value):
+    sent = framed([encoded({KEY: 1, TEXT: "abc"}[before], before), value])
+    with pytest.raises(InternalError, match="not what was asked for"):
+        RowDecoder([(before,), (NUMBER, NUMBER)]).decode(np.frombuffer(sent, np.uint8))
+
+
 @pytest.mark.parametrize("fields", [[KEY, NUMBER, NUMBER], [KEY, NUMBER, TEXT], [KEY, UUID, NUMBER]])
 @pytest.mark.parametrize("missing", [False, True])
 def test_rows_are_found_among_numbers_that_look_like_rows(fields, missing):
@@ -113,7 +163,7 @@ def test_every_kind_of_nan_becomes_the_same():
     schema = pa.schema([KEY, NUMBER])
     numbers = [struct.unpack("!d", bits)[0] for bits in (b"\x7f\xf8" + bytes(6), b"\xff\xf8" + bytes(5) + b"\1")]
     data = message([(1, numbers[0]), (2, numbers[1]), (3, float("-inf")), (4, None)], schema)
-    found, _ = RowDecoder(schema).decode(data)
+    found, _ = RowDecoder(singly(schema)).decode(data)
     assert found[1].to_numpy().view(np.uint64).tolist() == [np.array(np.nan).view(np.uint64)] * 4
 
 
@@ -128,7 +178,7 @@ def test_what_follows_the_rows_is_left_where_it_is():
         row((3, 3.0), schema)[:-1],
         row((3, None), schema)[:9],
     ):
-        found, used = RowDecoder(schema).decode(np.concatenate([rows, np.frombuffer(following, np.uint8)]))
+        found, used = RowDecoder(singly(schema)).decode(np.concatenate([rows, np.frombuffer(following, np.uint8)]))
         assert used == len(rows)
         assert found[0].to_pylist() == [1, 2]
 
@@ -148,13 +198,13 @@ def test_lengths_that_do_not_add_up_are_an_error(fields, length):
     broken = row([{KEY: 1, TEXT: "abc"}[field] for field in fields], schema)
     broken = broken.replace(encoded("abc", TEXT), struct.pack("!i", length) + b"abc")
     with pytest.raises(InternalError, match="not what was asked for"):
-        RowDecoder(schema).decode(np.frombuffer(broken, np.uint8))
+        RowDecoder(singly(schema)).decode(np.frombuffer(broken, np.uint8))
 
 
 def test_the_arrays_are_not_views_of_the_buffer():
     schema = pa.schema([KEY, UUID, NUMBER, TEXT])
     data = message([(1, bytes(range(16)), 1.5, "text")] * 3, schema).copy()
-    found, _ = RowDecoder(schema).decode(data)
+    found, _ = RowDecoder(singly(schema)).decode(data)
     before = [column.to_pylist() for column in found]
     data[:] = 255
     assert [column.to_pylist() for column in found] == before

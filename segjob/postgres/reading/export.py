@@ -13,7 +13,7 @@ from segjob.postgres.connecting.connect import SESSION, Database
 from segjob.postgres.connecting.meaning import translated
 from segjob.postgres.queries import quote, sql
 from segjob.postgres.reading.read import bulk_errors, session_settings, unheard
-from segjob.postgres.reading.rows import RowDecoder
+from segjob.postgres.reading.rows import RowDecoder, singly
 from segjob.postgres.reading.streams import read_streams
 from segjob.postgres.writing.write import Part
 
@@ -42,7 +42,7 @@ def read_labels(database: Database, part: Part) -> Iterator[pa.RecordBatchReader
     schema = find_schema(database, statement)
     batch = partial(pa.RecordBatch.from_arrays, schema=schema)
     preparation = (SESSION, session_settings())
-    streams = read_streams(database, preparation, [statement], RowDecoder(schema), batch, 1, unheard)
+    streams = read_streams(database, preparation, [statement], RowDecoder(singly(schema)), batch, 1, unheard)
     with bulk_errors(), closing(streams) as batches:
         yield pa.RecordBatchReader.from_batches(schema, batches)
 

@@ -14,7 +14,7 @@ from segjob.arrays import as_numpy
 from segjob.postgres.connecting.connect import SESSION, Database
 from segjob.postgres.queries import query, quote, sql
 from segjob.postgres.reading.read import bulk_errors, session_settings, unheard
-from segjob.postgres.reading.rows import RowDecoder
+from segjob.postgres.reading.rows import RowDecoder, singly
 from segjob.postgres.reading.streams import read_streams
 from segjob.postgres.writing.write import Part
 
@@ -36,7 +36,8 @@ def read_segment_ids(database: Database, part: Part, source: pa.Schema) -> Label
     columns = ", ".join(map(quote, part.key_names))
     (statement,) = sql("segment_ids", **part.identifiers | {"keys": columns})
     batch = partial(pa.RecordBatch.from_arrays, schema=schema)
-    streams = read_streams(database, (SESSION, session_settings()), [statement], RowDecoder(schema), batch, 1, unheard)
+    preparation = (SESSION, session_settings())
+    streams = read_streams(database, preparation, [statement], RowDecoder(singly(schema)), batch, 1, unheard)
     with bulk_errors(), closing(streams) as batches:
         for labels in batches:
             yield labels.select(schema.names[1:]), as_numpy(labels.column(0))

@@ -11,34 +11,57 @@ session then executes all of it, so there are no more parts than sessions.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
-from sqlalchemy import Select, func, literal_column
+from sqlalchemy import ColumnElement, Select, func, literal_column
 
 from segjob.postgres.reading.columns import ReadPlan, as_sql, verbatim
-from segjob.postgres.reading.rows import STORED
+from segjob.postgres.reading.rows import STORED, Column
 from segjob.postgres.reading.snapshot import Extent
 
 UNDIVIDED_BYTES = 32 * 2**20  # a smaller table is read before a second session is ready
 LEAST_BYTES = 16 * 2**20  # of a range
 ORDERED_BYTES = 2 * LEAST_BYTES  # of a range that another session can read ahead of its turn
 NAN: Any = literal_column("'NaN'::float8")
+POINT = func.pg_catalog.point
+PACKED: dict[int, Callable[..., ColumnElement[Any]]] = {
+    1: lambda a: a,
+    2: lambda a, b: POINT(a, b),
+    3: lambda a, b, c: func.pg_catalog.circle(POINT(a, b), c),
+    4: lambda a, b, c, d: func.pg_catalog.lseg(POINT(a, b), POINT(c, d)),
+}
+"""Several numbers as one value. The server calls a function for each value that it sends, and takes memory for it; what
+these types hold it sends as it is, bit by bit (docs/decisions/0022-four-numbers-in-one-value.md)."""
 TABLES_OPENED = 4096  # by all ranges together, for tables of very many partitions
 
 
-def wire_schema(schema: pa.Schema) -> pa.Schema:
-    """The same fields with the texts last: what comes before them has the same place in every row."""
-    return pa.schema(sorted(schema, key=lambda field: field.type not in STORED))
+def wire_columns(schema: pa.Schema) -> list[Column]:
+    """What each column of the statements holds: one field, or up to four numbers.
+
+    The texts are last: what comes before them has the same place in every row.
+    """
+    numbers = [field for field in schema if is_number(field)]
+    others = [field for field in schema if not is_number(field)]
+    return [
+        *((field,) for field in others if field.type in STORED),
+        *(tuple(numbers[first : first + len(PACKED)]) for first in range(0, len(numbers), len(PACKED))),
+        *((field,) for field in others if field.type not in STORED),
+    ]
+
+
+def is_number(field: pa.Field) -> bool:
+    return bool(field.name.startswith("n:"))
 
 
 def read_statements(plan: ReadPlan, extent: Extent, n_streams: int) -> list[str]:
-    """The SELECTs that together read the source once, with the columns in the order of `wire_schema`.
+    """The SELECTs that together read the source once, with columns as `wire_columns` says.
 
     It is one SELECT where the source can not be divided, is small, or is read by one session.
     """
-    statement = wire_statement(plan, extent)
+    statement = wire_statement(plan)
     if cuts := page_cuts(extent, n_streams):
         return [as_sql(between_pages(statement, begin, end)) for begin, end in pairwise([None, *cuts, None])]
     if (n_parts := part_count(extent, n_streams)) > 1:
@@ -46,17 +69,23 @@ def read_statements(plan: ReadPlan, extent: Extent, n_streams: int) -> list[str]
     return [as_sql(statement)]
 
 
-def wire_statement(plan: ReadPlan, extent: Extent) -> Select[Any]:
-    """The plan's SELECT with its columns in another order, and NaN for NULL among the numbers.
+def wire_statement(plan: ReadPlan) -> Select[Any]:
+    """The plan's SELECT with its columns in another order, several numbers in one, and NaN for NULL among these.
 
-    A row without NULL is as long as the next, which is what makes it cheap to decode. Where the server knows of no
-    NULL in a column it need not look for one.
+    A row without NULL is as long as the next, which is what makes it cheap to decode.
     """
     columns = dict(zip(plan.schema.names, plan.statement.selected_columns, strict=True))
-    for name, column in columns.items():
-        if name.startswith("n:") and name.removeprefix("n:") not in extent.never_null:
-            columns[name] = func.coalesce(column.element, NAN).label(column.name)
-    return plan.statement.with_only_columns(*(columns[name] for name in wire_schema(plan.schema).names))
+    return plan.statement.with_only_columns(
+        *(wire_column([columns[field.name] for field in held], held) for held in wire_columns(plan.schema))
+    )
+
+
+def wire_column(columns: list[Any], held: Column) -> Any:
+    """The columns of the plan that one column on the wire holds, as that one."""
+    if not is_number(held[0]):
+        return columns[0]
+    numbers = [func.coalesce(column.element, NAN) for column in columns]
+    return PACKED[len(numbers)](*numbers).label(columns[0].name)
 
 
 def between_pages(statement: Select[Any], begin: int | None, end: int | None) -> Select[Any]:

@@ -23,8 +23,8 @@ from segjob.postgres.connecting.discretion import sentence_of
 from segjob.postgres.connecting.meaning import MEANINGS
 from segjob.postgres.queries import driver_query
 from segjob.postgres.reading.columns import ReadPlan
-from segjob.postgres.reading.ranges import can_keep_order, read_statements, wire_schema
-from segjob.postgres.reading.rows import RowDecoder
+from segjob.postgres.reading.ranges import can_keep_order, read_statements, wire_columns
+from segjob.postgres.reading.rows import Column, RowDecoder
 from segjob.postgres.reading.snapshot import Snapshot
 from segjob.postgres.reading.streams import NotPrepared, read_streams
 from segjob.postgres.reading.wire import LOST, ServerError
@@ -70,7 +70,7 @@ def read_bulk(
         The server counts other rows than have arrived.
     """
     statements = read_statements(plan, snapshot.extent, connections)
-    sent = wire_schema(plan.schema)
+    sent = wire_columns(plan.schema)
     reading = partial(batch_of_columns, sent=sent, schema=plan.schema)
     preparation = (SESSION, session_settings(), READ_ONLY, set_snapshot(snapshot))
     streams = read_streams(
@@ -134,9 +134,9 @@ def snapshot_gone(state: str) -> TryAgain | None:
     return TryAgain("the session that held the snapshot is gone; run again")
 
 
-def batch_of_columns(columns: Sequence[pa.Array], sent: pa.Schema, schema: pa.Schema) -> pa.RecordBatch:
+def batch_of_columns(columns: Sequence[pa.Array], sent: Sequence[Column], schema: pa.Schema) -> pa.RecordBatch:
     """The batch of columns that came in another order."""
-    named = dict(zip(sent.names, columns, strict=True))
+    named = dict(zip((field.name for held in sent for field in held), columns, strict=True))
     checked = [checked_column(named[field.name], field) for field in schema]
     return pa.RecordBatch.from_arrays(checked, schema=schema)
 

@@ -4,6 +4,8 @@ A row is a message of the protocol: "d", the length (4 bytes, without the "d"), 
 each column the length of its value (4 bytes, -1 for NULL) and the value. Everything is big-endian. Rows whose columns
 all have a fixed width, and hold no NULL, all look alike and are decoded as one strided array. Others are found by their
 heads, and gathered.
+
+One column may hold several numbers: Postgres sends the two points of an `lseg`, which are four float8, as 32 bytes.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +23,9 @@ from segjob.errors import InternalError
 
 Bytes = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.int64]
+
+Column: TypeAlias = tuple[pa.Field, ...]
+"""What one column of a statement holds: a field of any type, or several numbers, one behind the other."""
 
 HEAD = struct.Struct("!cIh")  # of a row: tag, length, number of columns
 TAG = ord("d")
@@ -38,12 +44,26 @@ STORED = {
 """How the values of a type with a fixed width lie in a row; what is not here is text."""
 
 
+def singly(schema: pa.Schema) -> list[Column]:
+    """A column of its own for each field."""
+    return [(field,) for field in schema]
+
+
+def stored_bytes(column: Column) -> int:
+    """How long each value of a column of fixed width is."""
+    return len(column) * np.dtype(STORED[column[0].type]).itemsize
+
+
 @dataclass(frozen=True)
 class Run:
-    """Neighbouring columns of one type and a fixed width, decoded together; `offset` is that of the first length."""
+    """Neighbouring columns that hold as many values of one fixed width; `offset` is that of the first length."""
 
-    fields: tuple[pa.Field, ...]
+    columns: tuple[Column, ...]
     offset: int
+
+    @property
+    def fields(self) -> list[pa.Field]:
+        return [field for column in self.columns for field in column]
 
     @property
     def stored(self) -> np.dtype[np.generic]:
@@ -51,33 +71,33 @@ class Run:
 
     @property
     def step(self) -> int:
-        return LENGTH + self.stored.itemsize
+        return LENGTH + stored_bytes(self.columns[0])
 
 
 class RowDecoder:
     """Decodes the rows of one statement.
 
     A number that may not be null ("n:" fields) is the same NaN for NULL, NaN and the infinities. Everything else is as
-    it was sent: a null is an Arrow null, whatever the field says, and nobody has looked at the text.
+    it was sent: a null is an Arrow null, whatever the field says, and nobody has looked at the text. A column of
+    several numbers is never NULL.
 
     Parameters
     ----------
-    schema : one field for each column of the statement, in its order; the fewer texts come before other columns,
-        the faster
+    columns : of the statement, in its order; the fewer texts come before others, the faster
     """
 
-    def __init__(self, schema: pa.Schema) -> None:
-        self.schema = schema
-        n_fixed = next((i for i, field in enumerate(schema) if field.type not in STORED), len(schema))
-        self._runs = runs_of(list(schema)[:n_fixed])
-        self._rest = list(schema)[n_fixed:]
-        self._fixed_bytes = HEAD.size + sum(run.step * len(run.fields) for run in self._runs)
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self._columns = columns
+        n_fixed = next((i for i, column in enumerate(columns) if column[0].type not in STORED), len(columns))
+        self._runs = runs_of(columns[:n_fixed])
+        self._rest = columns[n_fixed:]
+        self._fixed_bytes = HEAD.size + sum(run.step * len(run.columns) for run in self._runs)
         self._stride = None if self._rest else self._fixed_bytes
-        self._head = np.frombuffer(HEAD.pack(b"d", self._fixed_bytes - 1, len(schema)) + b"\0", np.uint64)[0]
-        self._least_length = HEAD.size - 1 + LENGTH * len(schema)
+        self._head = np.frombuffer(HEAD.pack(b"d", self._fixed_bytes - 1, len(columns)) + b"\0", np.uint64)[0]
+        self._least_length = HEAD.size - 1 + LENGTH * len(columns)
 
     def decode(self, data: Bytes) -> tuple[list[pa.Array], int]:
-        """The columns of the whole rows that the data begin with, and the number of bytes that these take."""
+        """The fields of the whole rows that the data begin with, column by column, and how many bytes these take."""
         if self._stride is not None:
             n_rows = self._count_alike(data, self._stride)
             n_bytes = n_rows * self._stride
@@ -99,7 +119,7 @@ class RowDecoder:
         if len(data) < HEAD.size:
             return False
         tag, length, n_columns = HEAD.unpack(data[: HEAD.size].tobytes())
-        return bool(tag == b"d" and n_columns == len(self.schema) and length < len(data))
+        return bool(tag == b"d" and n_columns == len(self._columns) and length < len(data))
 
     def _find(self, data: Bytes) -> tuple[Offsets, Offsets]:
         """Where the whole rows that the data begin with begin and end.
@@ -107,7 +127,7 @@ class RowDecoder:
         Whatever looks like the head of a row is a candidate; the rows are those that the first one leads to.
         """
         candidates = np.flatnonzero(data[: max(0, len(data) - HEAD.size + 1)] == TAG)
-        high, low = divmod(len(self.schema), 256)
+        high, low = divmod(len(self._columns), 256)
         candidates = candidates[(data[candidates + 5] == high) & (data[candidates + 6] == low)]
         lengths = integers(data, candidates + 1)
         ends = candidates + 1 + lengths
@@ -124,12 +144,14 @@ class RowDecoder:
         """The columns of fixed width of rows that lie `stride` bytes apart; None if a value is missing or odd."""
         columns: list[pa.Array] = []
         for run in self._runs:
-            shape, strides = (len(run.fields), n_rows), (run.step, stride)
-            lengths = np.ndarray(shape[::-1], ">i4", data, run.offset, strides[::-1])
-            if not (lengths == run.stored.itemsize).all():
+            lengths = np.ndarray((n_rows, len(run.columns)), ">i4", data, run.offset, (stride, run.step))
+            if not (lengths == run.step - LENGTH).all():
                 return None
+            shape = (len(run.columns), len(run.columns[0]), n_rows)
+            strides = (run.step, run.stored.itemsize, stride)
             values = np.ndarray(shape, run.stored, data, run.offset + LENGTH, strides)
-            columns += arrays(values.astype(run.stored.newbyteorder("="), order="C"), run.fields)
+            native = values.astype(run.stored.newbyteorder("="), order="C")
+            columns += arrays(native.reshape(-1, n_rows), run.fields)
         return columns
 
     def _gathered(self, data: Bytes, starts: Offsets, ends: Offsets) -> list[pa.Array]:
@@ -139,32 +161,35 @@ class RowDecoder:
         if len(fixed) > starts[-1]:
             columns = self._alike(fixed[starts].view(np.uint8), len(starts), self._fixed_bytes)
         if columns is not None:
-            fields, places = self._rest, starts + self._fixed_bytes
+            rest, places = self._rest, starts + self._fixed_bytes
         else:
-            columns, fields, places = [], list(self.schema), starts + HEAD.size
-        for field in fields:
+            columns, rest, places = [], self._columns, starts + HEAD.size
+        for column in rest:
             begins = within(places + LENGTH, ends)
             lengths = integers(data, places)
             places = within(begins + np.maximum(lengths, 0), ends)
-            values = fixed_array if field.type in STORED else text_array
-            columns.append(values(data, begins, lengths, field))
+            columns += column_arrays(data, begins, lengths, column)
         if not np.array_equal(places, ends):
             raise InternalError(UNEXPECTED)
         return columns
 
 
-def runs_of(fields: Sequence[pa.Field]) -> list[Run]:
-    """Neighbours of one type and nullability together."""
+def runs_of(columns: Sequence[Column]) -> list[Run]:
+    """Neighbours of one type, nullability and number of values together."""
     runs: list[Run] = []
     offset = HEAD.size
-    for field in fields:
-        last = runs[-1].fields[-1] if runs else None
-        if last is not None and (last.type, last.nullable) == (field.type, field.nullable):
-            runs[-1] = Run((*runs[-1].fields, field), runs[-1].offset)
+    for column in columns:
+        last = runs[-1] if runs else None
+        if last is not None and alike(last.columns[0], column):
+            runs[-1] = Run((*last.columns, column), last.offset)
         else:
-            runs.append(Run((field,), offset))
+            runs.append(Run((column,), offset))
         offset += runs[-1].step
     return runs
+
+
+def alike(one: Column, other: Column) -> bool:
+    return [(field.type, field.nullable) for field in one] == [(field.type, field.nullable) for field in other]
 
 
 def chain(candidates: Offsets, ends: Offsets) -> list[int]:
@@ -213,6 +238,23 @@ def arrays(values: npt.NDArray[np.generic], fields: Sequence[pa.Field]) -> list[
 def as_array(values: npt.NDArray[np.generic], field: pa.Field, valid: npt.NDArray[np.bool_] | None = None) -> pa.Array:
     bitmap = None if valid is None else pa.py_buffer(np.packbits(valid, bitorder="little"))
     return pa.Array.from_buffers(field.type, len(values), [bitmap, pa.py_buffer(values)])
+
+
+def column_arrays(data: Bytes, places: Offsets, lengths: Offsets, column: Column) -> list[pa.Array]:
+    """The fields of a column whose values are at these places."""
+    if len(column) > 1:
+        return packed_arrays(data, places, lengths, column)
+    values = fixed_array if column[0].type in STORED else text_array
+    return [values(data, places, lengths, column[0])]
+
+
+def packed_arrays(data: Bytes, places: Offsets, lengths: Offsets, column: Column) -> list[pa.Array]:
+    """Several numbers in each value."""
+    if not (lengths == stored_bytes(column)).all():
+        raise InternalError(UNEXPECTED)
+    stored = np.dtype(STORED[column[0].type])
+    values = windows(data, np.dtype((stored, (len(column),))))[places]
+    return arrays(values.T.astype(stored.newbyteorder("="), order="C"), column)
 
 
 def fixed_array(data: Bytes, places: Offsets, lengths: Offsets, field: pa.Field) -> pa.Array:

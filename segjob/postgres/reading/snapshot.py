@@ -43,13 +43,11 @@ class Extent:
     ----------
     pages : of each table underneath; empty if parts of the source can not be read apart
     page_bytes : bytes of a page
-    never_null : names of columns in which a NULL would be a surprise; it may still be there
     bytes_by_key : of what can only be divided by its keys, as far as the planner can tell; 0 of everything else
     """
 
     pages: tuple[int, ...] = ()
     page_bytes: int = 8192
-    never_null: frozenset[str] = frozenset()
     bytes_by_key: int = 0
 
 
@@ -159,14 +157,11 @@ def measure(
     bytes_by_key = expected.n_rows * expected.width if parallel_safe and not reads_foreign(guard) else 0
     if relation is None:
         return Extent(bytes_by_key=bytes_by_key)
-    never_null = frozenset(
-        name for (name,) in guard.execute(driver_query("columns_without_null"), {"relation": relation})
-    )
     asked = {"relation": relation, "kept": parallel_safe}
     found = guard.execute(driver_query("pages_underneath"), asked).fetchone()
     if found is None or not expected.end_to_end or guard.info.server_version < RANGES_SINCE:
-        return Extent(never_null=never_null, bytes_by_key=bytes_by_key)
-    return Extent(tuple(found[0] or ()), found[1], never_null)
+        return Extent(bytes_by_key=bytes_by_key)
+    return Extent(tuple(found[0] or ()), found[1])
 
 
 def reads_foreign(guard: psycopg.Connection) -> bool:
