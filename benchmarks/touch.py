@@ -2,8 +2,8 @@
 
     python -I -S touch.py BYTES
 
-A virtual machine has memory that its host has not given it yet, or has taken back because it lay idle. Each page of
-that costs whoever touches it first ten times what it costs the next one.
+A virtual machine has memory that its host has not given it yet, or has taken back because it lay idle. A page of that
+costs who touches it first more than who touches it next.
 """
 
 import mmap
