@@ -95,6 +95,10 @@ class Tally:
         """The tally of one set of centres, R = 1."""
         return self._part((slice(index, index + 1),))
 
+    def only(self, chosen: np.ndarray) -> Tally:
+        """The tally of some of the sets of centres."""
+        return self._part((chosen,))
+
     def take(self, positions: np.ndarray) -> Tally:
         """The same with the centres of each set in another order; those left out have no members."""
         return self._part((slice(None), positions))
@@ -166,4 +170,4 @@ def near_at_once(n_clusters: int) -> int:
 
 def squared_distances(rows: Tensor, centers: Tensor) -> Tensor:
     """All squared distances (k, n) in grid units, exact."""
-    return center_scores(rows, centers) + squared_norms(rows)
+    return center_scores(rows, centers).add_(squared_norms(rows))

@@ -85,25 +85,26 @@ def best_candidates(rows: Tensor, closest: Tensor, candidates: Tensor) -> tuple[
 
 @dataclass(frozen=True)
 class Refined:
-    """Several starts after Lloyd's iterations: their centres (k, d) and tallies, and their inertias before."""
+    """Several starts after Lloyd's iterations: their centres (k, d), tallies and inertias, and the inertias before."""
 
     centers: list[np.ndarray]
     tallies: list[Tally]
+    inertias: list[int]
     inertias_before: tuple[int, ...]
     iterations: int
 
     @property
     def ranking(self) -> list[int]:
         """The starts by inertia, best first; ties by their number."""
-        return sorted(range(len(self.centers)), key=lambda start: self.tallies[start].inertia[0])
+        return sorted(range(len(self.centers)), key=self.inertias.__getitem__)
 
     @property
     def different(self) -> list[int]:
         """The ranking without starts that ended where a better one did, as far as their inertia tells."""
         kept: list[int] = []
         for start in self.ranking:
-            inertia = self.tallies[start].inertia[0]
-            if not kept or inertia - self.tallies[kept[-1]].inertia[0] > SAME * inertia:
+            inertia = self.inertias[start]
+            if not kept or inertia - self.inertias[kept[-1]] > SAME * inertia:
                 kept.append(start)
         return kept
 
@@ -121,23 +122,18 @@ def refine(
     before : the tally of these centres, where it is known
     """
     before = tally_at_once(rows, centers) if before is None else before
-    current, tallies = list(centers), [before.one(start) for start in range(len(centers))]
-    gaining, iterations = list(range(len(centers))), 0
-    while gaining and iterations < level.iterations:
-        following = np.stack([lloyd_step(rows, tallies[start]) for start in gaining])
-        found = tally_at_once(rows, following, before.squares)
-        gains = [tallies[start].inertia[0] - new for start, new in zip(gaining, found.inertia, strict=True)]
+    tallies, inertias = [before.one(start) for start in range(len(centers))], list(before.inertia)
+    found, gaining, iterations = before, np.arange(len(centers)), 0
+    while len(gaining) and iterations < level.iterations:
+        found = tally_at_once(rows, lloyd_step(rows, found), before.squares)
+        gains = [inertias[start] - new for start, new in zip(gaining, found.inertia, strict=True)]
         for place, start in enumerate(gaining):
-            current[start], tallies[start] = following[place], found.one(place)
-        best = min(one.inertia[0] for one in tallies)
-        best = best if to_beat is None else min(best, to_beat)
-        gaining = [
-            start
-            for start, gained in zip(gaining, gains, strict=True)
-            if goes_on(tallies[start].inertia[0], gained, best, level)
-        ]
+            tallies[start], inertias[start] = found.one(place), found.inertia[place]
+        best = min(inertias) if to_beat is None else min(*inertias, to_beat)
+        going = [goes_on(new, gained, best, level) for new, gained in zip(found.inertia, gains, strict=True)]
+        found, gaining = found.only(np.flatnonzero(going)), gaining[going]
         iterations += 1
-    return Refined(current, tallies, before.inertia, iterations)
+    return Refined([one.centers[0] for one in tallies], tallies, inertias, before.inertia, iterations)
 
 
 def goes_on(inertia: int, gained: int, best: int, level: Level) -> bool:
@@ -147,9 +143,11 @@ def goes_on(inertia: int, gained: int, best: int, level: Level) -> bool:
 
 
 def lloyd_step(rows: Tensor, found: Tally) -> np.ndarray:
-    """One step of Lloyd's algorithm for one start, from its tally (R = 1) to its next centres (k, d)."""
-    moved: np.ndarray = means(found)[0]
-    return repair(rows, moved, found.counts[0])
+    """One step of Lloyd's algorithm, from the tally of R starts to their next centres (R, k, d)."""
+    moved: np.ndarray = means(found)
+    for start in np.flatnonzero((found.counts == 0).any(axis=1)):
+        moved[start] = repair(rows, moved[start], found.counts[start])
+    return moved
 
 
 def means(found: Tally) -> np.ndarray:

@@ -17,9 +17,11 @@ import torch
 from torch import Tensor
 
 from segjob.clustering.cores import at_once, row_parts
+from segjob.clustering.kernels import block_rows
 from segjob.clustering.near import two_nearest_of_all
-from segjob.clustering.nearest import Tally, near_at_once, row_blocks, squared_distances, whole
+from segjob.clustering.nearest import Tally, near_at_once, whole
 from segjob.clustering.starts import Level, draw_candidates, refine
+from segjob.clustering.swap_kernels import Neighbours, swap_changes, swap_sums
 
 MOST_CANDIDATES = 64
 MOST_TRIED = 12
@@ -27,7 +29,6 @@ LEAST_GAIN = 1e-4
 MOST_ROUNDS_PER_CENTER = 2
 REFINED = Level(n_rows=0, n_starts=MOST_TRIED, gain=3e-4, iterations=12, patience=1)
 EXACT_BITS = 53
-FINER = 4  # blocks than for the distances alone, so that cores end at about the same time
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def swap_centers(rows: Tensor, centers: np.ndarray, found: Tally, generator: tor
         refined = refine(rows, swapped, REFINED, found.inertia[0], before_refining)
         best = refined.ranking[0]
         rounds, fruitless = rounds + 1, fruitless + 1
-        if refined.tallies[best].inertia[0] < found.inertia[0] * (1.0 - LEAST_GAIN):
+        if refined.inertias[best] < found.inertia[0] * (1.0 - LEAST_GAIN):
             centers, found, fruitless = refined.centers[best], refined.tallies[best], 0
     return Swapped(centers, found, len(rows), rounds, before)
 
@@ -78,7 +79,7 @@ def promising_swaps(
     drawn = np.unique(draw_candidates(neighbours.squared[None], chance)[0].cpu().numpy())
     incoming = rows[torch.from_numpy(drawn).to(rows.device)].to(torch.float64)
     costs = swap_costs(rows, neighbours, incoming, len(centers)).cpu().numpy()
-    swaps = different_swaps(costs, neighbours.index.cpu().numpy()[drawn])
+    swaps = different_swaps(costs, neighbours.home.cpu().numpy()[drawn])
     places, outgoing = map(list, zip(*swaps, strict=True))
     sets = np.repeat(centers[None], len(swaps), axis=0)
     sets[range(len(swaps)), outgoing] = incoming[places].to(torch.int64).cpu().numpy()
@@ -99,63 +100,18 @@ def different_swaps(costs: np.ndarray, homes: np.ndarray) -> list[tuple[int, int
     return list(chosen.values())
 
 
-@dataclass(frozen=True)
-class Neighbours:
-    """The nearest and the next nearest centre of every row, and the squared distances to them; int64, (n,)."""
-
-    index: Tensor
-    squared: Tensor
-    next_index: Tensor
-    next_squared: Tensor
-
-    def part(self, chosen: slice | Tensor) -> Neighbours:
-        """Those of some rows."""
-        each = (self.index, self.squared, self.next_index, self.next_squared)
-        return Neighbours(*(one[chosen] for one in each))
-
-
 def nearest_two(rows: Tensor, centers: np.ndarray) -> Neighbours:
     stacked, n_rows = torch.from_numpy(centers).to(rows.device, torch.float64), near_at_once(len(centers))
     found = at_once(lambda part: two_nearest_of_all(part, stacked, n_rows), row_parts(rows))
     return Neighbours(*torch.cat(found, dim=1))
 
 
-def tally_swapped(
-    rows: Tensor, neighbours: Neighbours, found: Tally, sets: np.ndarray, outgoing: Sequence[int]
-) -> Tally:
-    """What `tally` gives of sets of centres (R, k, d) that differ from those of `found` in the one at `outgoing` each.
-
-    A row changes only to the incoming centre, or from the outgoing one to its next nearest. So there is one distance
-    to compute for each row and set, and the tally without swaps changes by the few rows that move.
-    """
-    places = range(len(sets))
-    incoming = torch.from_numpy(sets[places, outgoing]).to(rows.device, torch.float64)
-    blocks = list(row_blocks(rows, FINER * len(sets)))
-    ends = np.cumsum([len(block) for block in blocks])
-
-    def changes_in(place: int) -> Tally:
-        block, part = blocks[place], slice(ends[place] - len(blocks[place]), ends[place])
-        near, distances = neighbours.part(part), squared_distances(block, incoming)
-        each = (changes(block, near, one, out, sets.shape[1]) for one, out in zip(distances, outgoing, strict=True))
-        counts, sums = (whole(torch.stack(parts)) for parts in zip(*each, strict=True))
-        return Tally(sets, counts, sums, 0)
-
-    counts, sums = (np.repeat(of_one, len(sets), axis=0) for of_one in (found.counts, found.sums))
-    return reduce(Tally.merge, at_once(changes_in, range(len(blocks))), Tally(sets, counts, sums, found.squares))
-
-
-def changes(rows: Tensor, near: Neighbours, distances: Tensor, outgoing: int, n_clusters: int) -> tuple[Tensor, Tensor]:
-    """By how much counts (k,) and sums (k, d) differ once a centre at these distances takes the place of another."""
-    leaves = near.index == outgoing
-    changed = torch.nonzero(leaves | (distances <= near.squared))[:, 0]
-    near, leaves, distances, moved = near.part(changed), leaves[changed], distances[changed], rows[changed]
-    stays = torch.where(leaves, near.next_index, near.index)
-    squared = torch.where(leaves, near.next_squared, near.squared)
-    comes = (distances < squared) | ((distances == squared) & (outgoing < stays))
-    after = torch.where(comes, outgoing, stays)
-    counts = torch.bincount(after, minlength=n_clusters) - torch.bincount(near.index, minlength=n_clusters)
-    sums = torch.zeros(n_clusters, rows.shape[1], dtype=torch.float64, device=rows.device)
-    return counts, sums.index_add_(0, after, moved).index_add_(0, near.index, moved, alpha=-1)
+def parts_of(rows: Tensor, neighbours: Neighbours) -> list[tuple[Tensor, Neighbours]]:
+    """The rows in one part a core, each with its neighbours."""
+    parts = row_parts(rows)
+    sizes = [len(part) for part in parts]
+    near = zip(*(torch.split(one, sizes) for one in neighbours), strict=True)
+    return [(part, Neighbours(*own)) for part, own in zip(parts, near, strict=True)]
 
 
 def swap_costs(rows: Tensor, neighbours: Neighbours, incoming: Tensor, n_clusters: int) -> Tensor:
@@ -166,15 +122,28 @@ def swap_costs(rows: Tensor, neighbours: Neighbours, incoming: Tensor, n_cluster
     """
     farthest = int(neighbours.next_squared.max())
     steps = 2.0 ** max(math.frexp(float(farthest))[1] + len(rows).bit_length() - EXACT_BITS, 0)
-    blocks = list(row_blocks(rows, len(incoming)))
-    ends = np.cumsum([len(block) for block in blocks])
+    n_rows = block_rows(2 * len(incoming) + n_clusters)
 
-    def costs_in(place: int) -> Tensor:
-        part = slice(ends[place] - len(blocks[place]), ends[place])
-        own, following = neighbours.squared[part] / steps, neighbours.next_squared[part] / steps
-        members = torch.nn.functional.one_hot(neighbours.index[part], n_clusters).to(torch.float64)
-        distances = squared_distances(blocks[place], incoming) / steps
-        kept = torch.minimum(distances, own).floor()
-        return kept.sum(1)[:, None] + (torch.minimum(distances, following).floor() - kept) @ members
+    def costs_in(part: tuple[Tensor, Neighbours]) -> Tensor:
+        return swap_sums(*part, incoming, n_clusters, steps, n_rows)
 
-    return torch.stack(at_once(costs_in, range(len(blocks)))).sum(0)
+    return torch.stack(at_once(costs_in, parts_of(rows, neighbours))).sum(0)
+
+
+def tally_swapped(
+    rows: Tensor, neighbours: Neighbours, found: Tally, sets: np.ndarray, outgoing: Sequence[int]
+) -> Tally:
+    """What `tally` gives of sets of centres (R, k, d) that differ from those of `found` in the one at `outgoing` each.
+
+    The tally without swaps changes by the few rows that move.
+    """
+    incoming = torch.from_numpy(sets[range(len(sets)), outgoing]).to(rows.device, torch.float64)
+    n_rows = block_rows(2 * len(sets))
+
+    def changes_in(part: tuple[Tensor, Neighbours]) -> Tally:
+        counts, sums = swap_changes(*part, incoming, [*outgoing], sets.shape[1], n_rows)
+        return Tally(sets, whole(counts), whole(sums), 0)
+
+    counts, sums = (np.repeat(of_one, len(sets), axis=0) for of_one in (found.counts, found.sums))
+    unswapped = Tally(sets, counts, sums, found.squares)
+    return reduce(Tally.merge, at_once(changes_in, parts_of(rows, neighbours)), unswapped)

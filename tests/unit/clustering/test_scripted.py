@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import sys
 import warnings
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 import pytest
@@ -17,9 +19,13 @@ from segjob.clustering.near import two_nearest_of_all
 from segjob.clustering.scripted import SLOWER, is_compiled, scripted
 from segjob.clustering.squared_silhouette import means_of
 from segjob.clustering.summing import NumberSteps, place_sums_of_all
+from segjob.clustering.swap_kernels import swap_changes, swap_sums
+from segjob.clustering.swaps import nearest_two
 from segjob.preload import TRIED
 from tests.unit.clustering.conftest import ListPopulation
 
+P = ParamSpec("P")
+T = TypeVar("T")
 KERNELS = (
     kernels.tally_blocks,
     kernels.nearest_positions,
@@ -27,6 +33,8 @@ KERNELS = (
     two_nearest_of_all,
     place_sums_of_all,
     label_blocks,
+    swap_sums,
+    swap_changes,
 )
 
 tried = pytest.mark.skipif(torch.__version__ not in TRIED, reason="other builds of torch may have no TorchScript")
@@ -41,6 +49,11 @@ def same(one, other) -> bool:
         torch.equal(mine, theirs) if isinstance(mine, torch.Tensor) else mine == theirs
         for mine, theirs in zip(one, other, strict=True)
     )
+
+
+def ways(kernel: Callable[P, T]) -> tuple[Callable[P, T], Callable[P, T]]:
+    """Compiled, and as it is written."""
+    return kernel, inspect.unwrap(kernel)
 
 
 @tried
@@ -94,6 +107,19 @@ def test_labels_and_all_that_is_summed_beside_are_the_same_compiled_or_not(k: in
     for kernel, expected in ((two_nearest_of_all, found[0]), (place_sums_of_all, found[1])):
         assert torch.equal(kernel(rows, places, at_once), expected)
         assert torch.equal(inspect.unwrap(kernel)(rows, places, at_once), expected)
+
+
+@pytest.mark.parametrize("steps", [1.0, 8.0])
+def test_what_swaps_change_is_the_same_compiled_or_not_and_for_any_blocks(steps: float) -> None:
+    """Many rows are as near to one centre as to another."""
+    draw = np.random.default_rng(5)
+    rows = torch.from_numpy(draw.integers(-9, 9, (300, 2)).astype(np.float32))
+    centers = draw.integers(-9, 9, (4, 2))
+    near, incoming = nearest_two(rows, centers), torch.from_numpy(draw.integers(-9, 9, (3, 2)).astype(np.float64))
+    costs = [one(rows, near, incoming, 4, steps, n) for one in ways(swap_sums) for n in (1, 7, 1_000)]
+    assert same(costs[1:], costs[:1] * 5)
+    moves = [one(rows, near, incoming, [2, 0, 2], 4, n) for one in ways(swap_changes) for n in (1, 7, 1_000)]
+    assert all(same(one, moves[0]) for one in moves)
 
 
 def test_where_torch_compiles_no_more_the_function_itself_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
