@@ -11,8 +11,8 @@ def adjusted_rand_index(first: np.ndarray, second: np.ndarray) -> float:
     Hubert, Arabie 1985. The names of the labels do not matter.
     """
     _, rows = np.unique(first, return_inverse=True)
-    _, columns = np.unique(second, return_inverse=True)
-    shared = np.unique(np.stack([rows, columns]), axis=1, return_counts=True)[1]
+    names, columns = np.unique(second, return_inverse=True)
+    shared = np.unique(rows * len(names) + columns, return_counts=True)[1]
     together = pairs(shared)
     in_first, in_second = pairs(np.bincount(rows)), pairs(np.bincount(columns))
     expected = in_first * in_second / max(pairs(np.array([len(rows)])), 1)

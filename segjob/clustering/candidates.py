@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from segjob.clustering.cores import at_once
 from segjob.clustering.kmeans import fit
 from segjob.clustering.nearest import as_rows, near_at_once
 from segjob.clustering.summary import SegmentSummary
@@ -48,13 +50,14 @@ def fit_candidates(
     The list ends early where there are fewer different rows than segments; its first element may have fewer.
     """
     rows = sample[:FIT_ROWS]
-    found: list[np.ndarray] = []
-    for k in n_clusters:
-        centers = fit(rows, OneChunk(rows), k, seed=seed, unit=unit, device=device).centers
-        if len(centers) < k and found:
-            break
-        found.append(centers)
-    return found
+
+    def fitted(k: int) -> np.ndarray:
+        return fit(rows, OneChunk(rows), k, seed=seed, unit=unit, device=device).centers
+
+    longest_first = [*reversed(n_clusters)]
+    first, *others = reversed(at_once(fitted, longest_first))
+    whole = takewhile(lambda pair: len(pair[0]) == pair[1], zip(others, n_clusters[1:], strict=True))
+    return [first, *(centers for centers, _ in whole)]
 
 
 @dataclass(frozen=True)

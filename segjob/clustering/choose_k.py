@@ -15,6 +15,7 @@ from torch import Tensor
 
 from segjob.clustering.candidates import fit_candidates, summarise_candidates
 from segjob.clustering.choice import Choice, Grounds
+from segjob.clustering.cores import at_once
 from segjob.clustering.nearest import as_rows, assign, resolve_device
 from segjob.clustering.null_reference import null_silhouette
 from segjob.clustering.paired_silhouettes import PairedSilhouettes, paired_silhouettes
@@ -100,8 +101,9 @@ def trial(
     silhouettes = paired_silhouettes(rows, indexes, n_rows)
     matrix = rows[:ROWS].cpu().numpy()
     apart = (place for place, one in enumerate(centers) if lie_apart(matrix, indexes[place], one))
+    agreements = at_once(lambda one: stability(rows, one, seed), centers)
     candidates = (
-        candidate(one, summary, silhouettes.score(place), stability(rows, one, seed), unit)
+        candidate(one, summary, silhouettes.score(place), agreements[place], unit)
         for place, (one, summary) in enumerate(zip(centers, summaries, strict=True))
     )
     return Trial(tuple(candidates), silhouettes, tuple(apart))

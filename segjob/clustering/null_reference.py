@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from segjob.clustering.chance import chance
+from segjob.clustering.cores import at_once
 from segjob.clustering.nearest import assign
 from segjob.clustering.paired_silhouettes import paired_silhouettes
 from segjob.clustering.stability import quick_centers
@@ -85,9 +86,8 @@ def null_silhouette(sample: Tensor, n_clusters: int, seed: int) -> Null:
     shape = shape_of(sample)
     kinds: dict[str, Draw] = {"one Gaussian cloud": shape.gaussian, "one uniform box": shape.uniform}
     n_rows = min(len(sample), DRAWN_ROWS)
-    best = {kind: best_of_draws(draw, n_rows, n_clusters, seed) for kind, draw in kinds.items()}
-    kind = max(best, key=lambda kind: best[kind])
-    return Null(kind, best[kind])
+    best = at_once(lambda draw: best_of_draws(draw, n_rows, n_clusters, seed), [*kinds.values()])
+    return max(map(Null, kinds, best), key=lambda null: null.silhouette)
 
 
 def best_of_draws(draw: Draw, n_rows: int, n_clusters: int, seed: int) -> float:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from segjob.clustering.cores import at_once
 from segjob.clustering.kernels import squared_norms
 from segjob.clustering.silhouette import EXACT_ROWS
 from segjob.clustering.silhouette_interval import METHOD
@@ -103,16 +104,19 @@ def evaluate(
     offset = references.start
     columns = [slice(group.start - offset, group.stop - offset) for group in groups]
     sizes = np.stack([one.sum(0).cpu().numpy() for one in members])  # (G, sum of k)
-    values, deleted = [], []
-    for first in range(0, len(left), TILE_ROWS):
+
+    def of_tile(first: int) -> tuple[np.ndarray, np.ndarray]:
+        """The silhouettes of the tile, (t, K), and their sums without each group, (G, K)."""
         tile = left[first : first + TILE_ROWS]
         sums = np.stack([distance_sums(tile, right[part], one) for part, one in zip(columns, members, strict=True)])
         own = [index[evaluated][first : first + TILE_ROWS] for index in indexes]
-        values.append(by_clustering(sums.sum(0)[None], sizes.sum(0)[None], own, counts, exact)[0])
-        if not exact:
-            deleted.append(by_clustering(sums.sum(0) - sums, sizes.sum(0) - sizes, own, counts, exact).sum(1))
-    means = np.sum(deleted, axis=0) / len(left) if deleted else np.empty((0, len(indexes)))
-    return PairedSilhouettes(np.concatenate(values), means, exact)
+        values = by_clustering(sums.sum(0)[None], sizes.sum(0)[None], own, counts, exact)[0]
+        if exact:
+            return values, np.empty((0, len(indexes)))
+        return values, by_clustering(sums.sum(0) - sums, sizes.sum(0) - sizes, own, counts, exact).sum(1)
+
+    values, deleted = zip(*at_once(of_tile, range(0, len(left), TILE_ROWS)), strict=True)
+    return PairedSilhouettes(np.concatenate(values), np.sum(deleted, axis=0) / len(left), exact)
 
 
 def pair_factors(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

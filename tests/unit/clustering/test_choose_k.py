@@ -13,6 +13,7 @@ from sklearn.metrics import calinski_harabasz_score, silhouette_samples, silhoue
 from segjob.clustering.candidates import fit_candidates, summarise_candidates
 from segjob.clustering.choice import Choice, Grounds
 from segjob.clustering.choose_k import Trial, choose, preferred
+from segjob.clustering.cores import use_threads
 from segjob.clustering.nearest import assign
 from segjob.clustering.null_reference import Null, null_silhouette, shape_of
 from segjob.clustering.paired_silhouettes import PairedSilhouettes, evaluate, paired_silhouettes
@@ -61,8 +62,12 @@ def test_one_gaussian_cloud_has_no_clear_number(deviations: tuple[float, float])
     assert not any(one.suggested for one in found.candidates)
 
 
-def test_chunks_do_not_matter(four_clouds: np.ndarray) -> None:
-    assert chosen(four_clouds, 5, 600) == chosen(four_clouds, 5, 7)
+def test_neither_chunks_nor_threads_matter(four_clouds: np.ndarray) -> None:
+    found = []
+    for n_threads, size in ((1, 600), (1, 7), (3, 600)):
+        use_threads(n_threads)
+        found.append(chosen(four_clouds, 5, size))
+    assert found[0] == found[1] == found[2]
 
 
 def test_the_scores_of_a_candidate_are_those_of_scikit_learn(four_clouds: np.ndarray) -> None:
