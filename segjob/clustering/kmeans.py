@@ -18,6 +18,7 @@ from segjob.clustering.passes import (
     Settled,
     largest_first,
     ordered_passes,
+    sample_passes,
     tally_all,
     warm_passes,
 )
@@ -182,10 +183,14 @@ def cold_fit(
     centers = model.cluster_centers_
     if warm and can_not_win(tally_all(population, centers, device), warm.settled.tally):
         return None
-    centers = centers[largest_first(centers, model.counts_)]
+    centers, stages = centers[largest_first(centers, model.counts_)], [*start_stages(start, unit), *batch_stages]
+    if len(rows) < population.n_rows:
+        near = sample_passes(rows, centers)
+        centers = near.centers
+        stages.append(pass_stage("sample_passes", near, len(rows), unit))
     settled = ordered_passes(rows[:START_ROWS], population, centers, device)
-    stages = (*start_stages(start, unit), *batch_stages, pass_stage("full_passes", settled, population.n_rows, unit))
-    return Candidate(settled, stages, sum(stage.steps for stage in batch_stages), warm=False)
+    stages.append(pass_stage("full_passes", settled, population.n_rows, unit))
+    return Candidate(settled, tuple(stages), sum(stage.steps for stage in batch_stages), warm=False)
 
 
 def can_not_win(cold: Tally, warm: Tally) -> bool:
@@ -217,7 +222,9 @@ def start_stages(start: Start, unit: float) -> list[Stage]:
     return stages
 
 
-def pass_stage(name: Literal["warm_start", "full_passes"], settled: Settled, n_rows: int, unit: float) -> Stage:
+def pass_stage(
+    name: Literal["warm_start", "sample_passes", "full_passes"], settled: Settled, n_rows: int, unit: float
+) -> Stage:
     return Stage(name, n_rows, settled.n_passes, settled.inertia_before * unit**2, settled.inertia * unit**2)
 
 

@@ -79,7 +79,7 @@ def warm_passes(sample: Tensor, population: Population[np.ndarray], centers: np.
             return Settled(begun, found, n_passes, found.inertia[0], converged=True)
     near = following.centers
     for rows in (seen, sample):
-        near = iterated(rows, near)
+        near = sample_passes(rows, near).centers
     settled = exact_passes(seen, population, replace(following, centers=near), device)
     return replace(settled, n_passes=n_passes + settled.n_passes, inertia_before=found.inertia[0])
 
@@ -103,15 +103,23 @@ def too_little(gain: int, found: Tally) -> bool:
     return gain * SMALLEST_GAIN < max(found.inertia[0], 1)
 
 
-def iterated(rows: Tensor, centers: np.ndarray) -> np.ndarray:
-    """Centres (k, d) after Lloyd's iterations on some rows; one that has no members among these stays."""
+def sample_passes(rows: Tensor, centers: np.ndarray) -> Settled:
+    """Lloyd's iterations on some rows, by the same rule as passes over everyone: where these are few, or come later.
+
+    A centre without members among these rows stays where it is.
+    """
     found = tally_at_once(rows, centers[None])
-    for _ in range(MOST_PASSES):
-        following = tally_at_once(rows, means(found), found.squares)
-        if gains_too_little(found, following):
+    inertia_before, n_passes = found.inertia[0], 1
+    while n_passes < MOST_PASSES:
+        following = means(found)
+        if holds(found, following[0]):
             break
-        found = following
-    return np.asarray(found.centers[0])
+        gained, n_passes = tally_at_once(rows, following, found.squares), n_passes + 1
+        if gains_too_little(found, gained):
+            break
+        found = gained
+    placed = Placed(np.asarray(found.centers[0]), np.arange(len(centers)))
+    return Settled(placed, found, n_passes, inertia_before, converged=True)
 
 
 def exact_passes(

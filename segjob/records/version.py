@@ -49,7 +49,7 @@ class Candidate:
 class Stage:
     """One stage of the fit: how many steps it took, and the inertia of the rows it saw before and after."""
 
-    stage: Literal["starts", "swaps", "minibatches", "full_passes", "warm_start"]
+    stage: Literal["starts", "swaps", "minibatches", "sample_passes", "full_passes", "warm_start"]
     n_rows: int
     steps: int
     inertia_before: float | None

@@ -23,6 +23,7 @@ STAGES = {
     "starts": "Starts on the sample",
     "swaps": "Swaps of centres on the sample",
     "minibatches": "Mini-batches of the sample",
+    "sample_passes": "Exact passes over the sample",
     "full_passes": "Exact passes over all customers",
     "warm_start": "Exact passes from the centres of the parent version",
 }

@@ -150,6 +150,22 @@ def test_rows_that_the_starts_have_not_seen_are_learnt_in_batches(monkeypatch: p
     assert found.stages[3].inertia_after <= found.stages[3].inertia_before
 
 
+def test_where_customers_are_beyond_the_sample_its_passes_come_before_those_over_everyone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kmeans, "START_ROWS", 1_000)
+    matrix = on_grid(blobs(30_000, 3, 12, apart=1.0)[0])
+    everybody, some = (
+        fit(matrix[:n_rows], ListPopulation([matrix]), 12, seed=1, unit=1.0, device="cpu") for n_rows in (30_000, 6_000)
+    )
+    assert [stage.stage for stage in everybody.stages] == ["starts", "swaps", "minibatches", "full_passes"]
+    assert [stage.stage for stage in some.stages] == ["starts", "swaps", "minibatches", "sample_passes", "full_passes"]
+    settled = some.stages[3]
+    assert settled.n_rows == 6_000
+    assert settled.inertia_before is not None
+    assert settled.inertia_after <= settled.inertia_before
+
+
 def test_the_stages_are_measured_in_the_clustered_space() -> None:
     matrix = on_grid(blobs(400, 2, 3)[0])
     found = fit(matrix, ListPopulation([matrix]), 3, seed=1, unit=0.5, device="cpu")

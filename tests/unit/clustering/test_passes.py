@@ -117,6 +117,22 @@ def test_a_centre_that_loses_its_members_among_all_customers_is_moved() -> None:
     assert settled.tally.inertia[0] <= 1
 
 
+@pytest.mark.parametrize("apart", [0.5, 3.0])
+def test_passes_over_the_sample_are_those_over_everyone_who_is_in_it(apart: float) -> None:
+    matrix = on_grid(blobs(6_000, 3, 6, apart=apart)[0])
+    rows, start = torch.from_numpy(matrix), matrix[:6].astype(np.int64)
+    seen = passes.sample_passes(rows, start)
+    everyone = passes.exact_passes(rows, ListPopulation([matrix]), start, "cpu")
+    np.testing.assert_array_equal(seen.centers, everyone.centers)
+    assert (seen.inertia, seen.inertia_before) == (everyone.inertia, everyone.inertia_before)
+    assert seen.n_passes == everyone.n_passes > 2
+
+
+def test_a_centre_without_members_in_the_sample_waits_there() -> None:
+    seen = passes.sample_passes(torch.tensor([[0.0], [2.0], [10.0]]), np.array([[0], [9], [900]]))
+    assert seen.centers.tolist() == [[1], [10], [900]]
+
+
 def test_a_parent_that_no_longer_holds_goes_through_the_sample_and_not_through_many_passes() -> None:
     population = on_grid(blobs(40_000, 3, 6, apart=1.0)[0])
     sample = torch.from_numpy(population[:20_000].copy())
