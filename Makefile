@@ -124,7 +124,8 @@ bench: $(BENCHMARKS)  ## segjob beside a single psql, a program by hand and pand
 	$(BIN)/python -m benchmarks compare --rows $(ROWS) --features $(FEATURES) --n-clusters $(K) --key $(KEY) \
 	    --nulls $(NULLS) --times $(TIMES) --with $(WITH) $(BENCH_ARGS)
 
-.PHONY: bench-promises bench-growth bench-phases bench-first-query bench-history bench-assign bench-score bench-lookup
+SUITES := promises growth phases first-query history assign lookup score ranges
+.PHONY: $(SUITES:%=bench-%)
 bench-promises:  ## what segjob promises: the limit beside the measured, about an hour
 bench-growth:  ## how the cost grows with rows, features and k
 bench-phases:  ## who is busy in each phase of a run, and what lies idle
@@ -133,7 +134,8 @@ bench-history:  ## what a publication costs more when history is kept
 bench-assign:  ## what a call of the model in SQL costs
 bench-lookup:  ## what it takes to find one customer in a long history
 bench-score:  ## what `segjob score` costs when few customers changed
-bench-promises bench-growth bench-phases bench-first-query bench-history bench-assign bench-score bench-lookup: bench-%: $(BENCHMARKS)
+bench-ranges:  ## what it costs to have the number of segments chosen
+$(SUITES:%=bench-%): bench-%: $(BENCHMARKS)
 	$(BIN)/python -m benchmarks $* --times $(TIMES) $(BENCH_ARGS)
 
 .PHONY: clean

@@ -9,6 +9,7 @@
     python -m benchmarks assign
     python -m benchmarks score
     python -m benchmarks lookup
+    python -m benchmarks ranges
 
 The bundled Postgres runs with its default settings in a temporary directory; nothing is left behind. Besides, there are
 `python -m benchmarks.memory` and `python -m benchmarks.startup`.
@@ -33,6 +34,7 @@ from benchmarks.lookup import print_lookup
 from benchmarks.phases import print_phases
 from benchmarks.printing import machine, print_comparison
 from benchmarks.promises import PROMISES, measure_promises
+from benchmarks.ranges import print_ranges
 from benchmarks.rounds import Comparison, compare
 from benchmarks.score import print_score
 from benchmarks.server import Server, scratch_server
@@ -87,6 +89,9 @@ def parser() -> argparse.ArgumentParser:
     lookup = suites.add_parser("lookup", help="what it takes to find one customer in a long history")
     lookup.set_defaults(suite=look_up)
     add_table_options(lookup, rows=2_000_000, features=2)
+    ranges = suites.add_parser("ranges", help="what it costs to have the number of segments chosen")
+    ranges.set_defaults(suite=lambda server, given: print_ranges(server, given.rows, given.times, given.memory))
+    ranges.add_argument("--rows", type=int, nargs="+", default=[20_000, 1_000_000, 5_000_000])
     for suite in suites.choices.values():
         add_common_options(suite)
     return top

@@ -26,22 +26,31 @@ segmentations:
     source: {table}
     key: customer_id
     features: [{features}]
-    n_clusters: {n_clusters}
+    n_clusters: {clusters}
 """
 
 
 @dataclass(frozen=True)
 class Ground:
-    """Where a comparison takes place."""
+    """Where a comparison takes place.
+
+    With `least`, segjob chooses the number of segments itself, from there to `n_clusters`.
+    """
 
     server: Server
     customers: Customers
     n_clusters: int = 8
     memory: str = "1GiB"
+    least: int | None = None
 
     @property
     def folder(self) -> Path:
         return self.server.folder
+
+    @property
+    def clusters(self) -> str:
+        """As the configuration has it."""
+        return str(self.n_clusters) if self.least is None else f"{{min: {self.least}, max: {self.n_clusters}}}"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -54,7 +63,7 @@ class Ground:
             folder=self.folder,
             table=self.customers.table,
             features=", ".join(self.customers.feature_names),
-            n_clusters=self.n_clusters,
+            clusters=self.clusters,
         )
         (self.folder / "segjob.yaml").write_text(configuration)
 
