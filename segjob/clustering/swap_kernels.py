@@ -35,7 +35,8 @@ def swap_sums(rows: Tensor, near: Neighbours, incoming: Tensor, n_clusters: int,
         end = begin + at_once
         block = rows[begin:end].to(torch.float64)
         distances = (center_scores(block, incoming).add_(squared_norms(block)) / steps).floor_()
-        own, following = (near.squared[begin:end] / steps).floor_(), (near.next_squared[begin:end] / steps).floor_()
+        own = (near.squared[begin:end].to(torch.float64) / steps).floor_()
+        following = (near.next_squared[begin:end].to(torch.float64) / steps).floor_()
         members = torch.zeros(len(block), n_clusters, dtype=torch.float64, device=rows.device)
         members.scatter_(1, near.home[begin:end, None], 1.0)
         kept = torch.minimum(distances, own)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from sklearn.cluster import KMeans
 
@@ -15,8 +16,9 @@ def swapped_from(rows: torch.Tensor, centers: np.ndarray, seed: int = 0):
     return swap_centers(rows, centers, tally(rows, centers[None]), torch.Generator().manual_seed(seed))
 
 
-def test_the_cost_of_a_swap_is_the_inertia_that_it_leaves() -> None:
-    rows = torch.from_numpy(on_grid(blobs(500, 2, 4)[0], 100))
+@pytest.mark.parametrize("scale", [100, 100_000])
+def test_the_cost_of_a_swap_is_the_inertia_that_it_leaves(scale: int) -> None:
+    rows = torch.from_numpy(on_grid(blobs(500, 2, 4)[0], scale))
     centers, incoming = rows[:4].numpy().astype(np.int64), rows[10:13].to(torch.float64)
     costs = swap_costs(rows, nearest_two(rows, centers), incoming, 4)
     for place in range(3):
