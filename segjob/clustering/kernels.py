@@ -40,6 +40,11 @@ def center_scores(rows: Tensor, centers: Tensor) -> Tensor:
     return torch.addmm(squared_norms(centers)[:, None], centers, rows.T, alpha=-2)
 
 
+def squared_distances(rows: Tensor, centers: Tensor) -> Tensor:
+    """All squared distances (k, n) in grid units, exact."""
+    return center_scores(rows, centers).add_(squared_norms(rows))
+
+
 def memberships(scores: Tensor, out: Tensor) -> tuple[Tensor, Tensor, bool]:
     """The lowest scores (R, n), the counts (R, k) of those that have them, and whether there were equals.
 

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from segjob.clustering.chance import chance
-from segjob.clustering.nearest import Tally, as_rows, assign, resolve_device, row_blocks, squared_distances, tally
+from segjob.clustering.kernels import squared_distances
+from segjob.clustering.nearest import Tally, as_rows, assign, resolve_device, row_blocks, tally
 from segjob.clustering.starts import means
 from segjob.clustering.tournament import find_start
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segjob.clustering.kernels import HALF, block_rows, center_scores, squared_norms, tally_blocks
+from segjob.clustering.kernels import HALF, block_rows, tally_blocks
 from segjob.clustering.near import two_nearest_of_all
 
 
@@ -166,8 +166,3 @@ def assign(rows: Tensor, centers: np.ndarray) -> Assignment:
 def near_at_once(n_clusters: int) -> int:
     """Of how many rows to find at a time which of so many centres are near."""
     return block_rows(2 * n_clusters)
-
-
-def squared_distances(rows: Tensor, centers: Tensor) -> Tensor:
-    """All squared distances (k, n) in grid units, exact."""
-    return center_scores(rows, centers).add_(squared_norms(rows))

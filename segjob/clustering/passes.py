@@ -108,18 +108,17 @@ def sample_passes(rows: Tensor, centers: np.ndarray) -> Settled:
 
     A centre without members among these rows stays where it is.
     """
-    found = tally_at_once(rows, centers[None])
-    inertia_before, n_passes = found.inertia[0], 1
-    while n_passes < MOST_PASSES:
-        following = means(found)
-        if holds(found, following[0]):
-            break
-        gained, n_passes = tally_at_once(rows, following, found.squares), n_passes + 1
+    placed, found = Placed(centers, np.arange(len(centers))), tally_at_once(rows, centers[None])
+    inertia_before = found.inertia[0]
+    for n_passes in range(1, MOST_PASSES):
+        following = replace(placed, centers=means(found)[0])
+        if holds(found, following.centers):
+            return Settled(placed, found, n_passes, inertia_before, converged=True)
+        gained = tally_at_once(rows, following.centers[None], found.squares)
         if gains_too_little(found, gained):
-            break
-        found = gained
-    placed = Placed(np.asarray(found.centers[0]), np.arange(len(centers)))
-    return Settled(placed, found, n_passes, inertia_before, converged=True)
+            return Settled(placed, found, n_passes + 1, inertia_before, converged=True)
+        placed, found = following, gained
+    return Settled(placed, found, MOST_PASSES, inertia_before, converged=False)
 
 
 def exact_passes(

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segjob.clustering.nearest import as_rows, resolve_device, row_blocks, squared_distances, whole
+from segjob.clustering.kernels import squared_distances
+from segjob.clustering.nearest import as_rows, resolve_device, row_blocks, whole
 from segjob.clustering.silhouette_draw import Members, draw, everybody, sampled_roles
 from segjob.clustering.silhouette_interval import METHOD, overall_score, segment_estimate, segment_score
 from segjob.clustering.silhouette_values import Evaluation, evaluate

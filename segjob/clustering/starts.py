@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from segjob.clustering.cores import at_once, tally_at_once
-from segjob.clustering.nearest import Tally, squared_distances
+from segjob.clustering.kernels import squared_distances
+from segjob.clustering.nearest import Tally
 
 SEEDED_AT_ONCE = 4  # starts: their distances to 2**14 rows still lie in the caches
 SAME = 1e-5

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from segjob.clustering.kernels import center_scores, squared_norms
+from segjob.clustering.kernels import squared_distances
 from segjob.clustering.scripted import scripted
 
 
@@ -34,7 +34,7 @@ def swap_sums(rows: Tensor, near: Neighbours, incoming: Tensor, n_clusters: int,
     for begin in range(0, len(rows), at_once):
         end = begin + at_once
         block = rows[begin:end].to(torch.float64)
-        distances = (center_scores(block, incoming).add_(squared_norms(block)) / steps).floor_()
+        distances = squared_distances(block, incoming).div_(steps).floor_()
         own = (near.squared[begin:end].to(torch.float64) / steps).floor_()
         following = (near.next_squared[begin:end].to(torch.float64) / steps).floor_()
         members = torch.zeros(len(block), n_clusters, dtype=torch.float64, device=rows.device)
@@ -61,7 +61,7 @@ def swap_changes(
     for begin in range(0, len(rows), at_once):
         end = begin + at_once
         block = rows[begin:end].to(torch.float64)
-        distances = center_scores(block, incoming).add_(squared_norms(block))
+        distances = squared_distances(block, incoming)
         home, squared = near.home[begin:end], near.squared[begin:end]
         next_home, next_squared = near.next_home[begin:end], near.next_squared[begin:end]
         for place, goes in enumerate(outgoing):

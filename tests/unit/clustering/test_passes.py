@@ -128,6 +128,15 @@ def test_passes_over_the_sample_are_those_over_everyone_who_is_in_it(apart: floa
     assert seen.n_passes == everyone.n_passes > 2
 
 
+def test_passes_over_the_sample_say_whether_they_settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    matrix = on_grid(blobs(6_000, 3, 6, apart=0.5)[0])
+    rows, start = torch.from_numpy(matrix), matrix[:6].astype(np.int64)
+    assert passes.sample_passes(rows, start).converged
+    monkeypatch.setattr(passes, "MOST_PASSES", 2)
+    cut_short = passes.sample_passes(rows, start)
+    assert (cut_short.converged, cut_short.n_passes) == (False, 2)
+
+
 def test_a_centre_without_members_in_the_sample_waits_there() -> None:
     seen = passes.sample_passes(torch.tensor([[0.0], [2.0], [10.0]]), np.array([[0], [9], [900]]))
     assert seen.centers.tolist() == [[1], [10], [900]]
